@@ -1,0 +1,1 @@
+"""Sound: classification and recognition. Its catalogue is empty so far."""

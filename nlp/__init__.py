@@ -1,0 +1,1 @@
+"""Language: text classification, translation, language models. Its catalogue is empty so far."""

@@ -1,0 +1,1 @@
+"""Reinforcement learning: agents and environments. Its catalogue is empty so far."""

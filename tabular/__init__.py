@@ -1,0 +1,1 @@
+"""Tables: classification, regression, recommendation. Its catalogue is empty so far."""

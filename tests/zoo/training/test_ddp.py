@@ -1,0 +1,54 @@
+"""Two processes over gloo train as one process with the double batch does."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+SCRIPT = """
+import sys
+import numpy as np, torch
+from torch import nn
+import zoo
+from zoo.data import Bundle
+from vision.classification.task import ImageClassification
+
+torch.set_num_threads(1)
+out, devices = sys.argv[1], int(sys.argv[2])
+generator = np.random.default_rng(0)
+bundle = Bundle.from_arrays(
+    generator.normal(size=(107, 6)).astype("float32"), generator.integers(0, 3, 107), task="vision/classification",
+)
+torch.manual_seed(7)
+model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+zoo.train(
+    model, bundle, task=ImageClassification.from_bundle(bundle, class_weights=[1.0, 3.0, 0.5]), out=out, lr=0.05,
+    batch_size=16 // devices, accumulate=2, clip_norm=1.0, devices=devices, accelerator="cpu", progress=False,
+    strategy="ddp" if devices > 1 else "auto", log_every_steps=1, epochs=4,
+)
+"""
+
+
+def test_two_processes_equal_the_double_batch(tmp_path):
+    """Fails if gradients or losses are averaged per process although the last batches are uneven and weighted."""
+    script = tmp_path / "job.py"
+    script.write_text(SCRIPT)
+    for devices in (1, 2):
+        command = [sys.executable, str(script), str(tmp_path / f"on_{devices}"), str(devices)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr[-3000:]
+    records = [
+        [json.loads(line) for line in (tmp_path / f"on_{devices}" / "metrics.jsonl").open()] for devices in (1, 2)
+    ]
+    assert len(records[0]) == len(records[1]) > 15
+    for one, two in zip(*records, strict=True):
+        for name in ("loss", "train_loss", "accuracy", "f1"):
+            assert (name in one) == (name in two)
+            if name in one:
+                assert one[name] == pytest.approx(two[name], abs=2e-5, nan_ok=True), (one, two)
+    weights = [load_file(tmp_path / f"on_{devices}" / "model.safetensors") for devices in (1, 2)]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], rtol=0, atol=1e-4)

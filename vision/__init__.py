@@ -1,0 +1,1 @@
+"""Vision: classification, and the data, weights and labels that its tasks share."""

@@ -1,0 +1,1 @@
+"""Images from disk to batches: fast reading, transforms, folders, tables and arrays."""

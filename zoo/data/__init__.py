@@ -1,0 +1,36 @@
+"""Data: sources of batches, seeded splits, and the bundle that holds them."""
+
+from zoo.data.batches import batch_bounds, count_batches, epoch_order
+from zoo.data.bundle import Bundle
+from zoo.data.datasets import DatasetSource
+from zoo.data.load import load_data
+from zoo.data.randomness import (
+    isolated_generators,
+    mix,
+    row_uniforms,
+    seed_everything_here,
+)
+from zoo.data.sources import ArraySource, Augmentation, Batch, Source
+from zoo.data.splits import random_split, split_fractions, stratified_split
+from zoo.data.targets import Kind
+
+__all__ = [
+    "ArraySource",
+    "Augmentation",
+    "Batch",
+    "Bundle",
+    "DatasetSource",
+    "Kind",
+    "Source",
+    "batch_bounds",
+    "count_batches",
+    "epoch_order",
+    "isolated_generators",
+    "load_data",
+    "mix",
+    "random_split",
+    "row_uniforms",
+    "seed_everything_here",
+    "split_fractions",
+    "stratified_split",
+]

@@ -1,0 +1,22 @@
+"""Data by path: the reader that the task's package names."""
+
+from pathlib import Path
+from typing import Any
+
+from zoo.data.bundle import Bundle
+from zoo.errors import DataError
+from zoo.registry import check_arguments, import_object, task_info
+
+
+def load_data(path: str | Path, *, task: str, **options: Any) -> Bundle:
+    """Reads a folder or file as data of a task.
+
+    options: what the task's reader takes; checked by name.
+    Raises:  DataError if there is nothing at `path`; UnknownNameError; UnknownArgumentError.
+    """
+    reader = import_object(task_info(task).reader)
+    check_arguments(f"The reader of {task}", reader, options)
+    if not Path(path).exists():
+        raise DataError(f"There is nothing at {path}. Expected the folder or file with the data of {task}.")
+    bundle: Bundle = reader(path, **options)
+    return bundle

@@ -1,0 +1,62 @@
+"""Metrics by name, each as a function of one batch and as a class that accumulates over batches and processes."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from zoo.errors import check_name
+from zoo.metrics.accuracy import Accuracy, Top5Accuracy, TopKAccuracy, accuracy, top_k_accuracy
+from zoo.metrics.base import Accumulator, Metric, UndefinedMetricWarning
+from zoo.metrics.confusion import ConfusionMatrix, confusion_matrix
+from zoo.metrics.log_loss import LogLoss, log_loss
+from zoo.metrics.mean import Mean
+from zoo.metrics.precision_recall import F1, Precision, Recall, f1, precision, recall
+from zoo.registry import check_arguments
+
+METRICS: Mapping[str, Callable[..., Metric]] = MappingProxyType(
+    {
+        "accuracy": Accuracy,
+        "confusion_matrix": ConfusionMatrix,
+        "f1": F1,
+        "log_loss": LogLoss,
+        "precision": Precision,
+        "recall": Recall,
+        "top5": Top5Accuracy,
+        "top_k": TopKAccuracy,
+    }
+)
+
+__all__ = [
+    "F1",
+    "METRICS",
+    "Accumulator",
+    "Accuracy",
+    "ConfusionMatrix",
+    "LogLoss",
+    "Mean",
+    "Metric",
+    "Precision",
+    "Recall",
+    "Top5Accuracy",
+    "TopKAccuracy",
+    "UndefinedMetricWarning",
+    "accuracy",
+    "confusion_matrix",
+    "f1",
+    "log_loss",
+    "make_metric",
+    "precision",
+    "recall",
+    "top_k_accuracy",
+]
+
+
+def make_metric(name: str, **options: Any) -> Metric:
+    """A fresh metric called `name`.
+
+    options: arguments of the metric's class, checked by name.
+    Raises:  UnknownNameError or UnknownArgumentError, each with the nearest valid names.
+    """
+    check_name("metric", name, METRICS)
+    check_arguments(f"Metric {name!r}", METRICS[name], options)
+    return METRICS[name](**options)

@@ -1,0 +1,147 @@
+"""Precision, recall and their harmonic mean F1, for single-label classification.
+
+Source: van Rijsbergen 1979, Information Retrieval, 2nd ed., chapter 7.
+Shapes: B samples, C classes, * any further dimensions.
+
+What is undefined: precision of a class that was never predicted, recall of a class that never occurs, F1 of a class
+that does neither. Such a value is NaN, not 0. The "macro" and "weighted" averages leave undefined classes out and
+warn of it, as scikit-learn does with zero_division=nan; where all classes are undefined, so is the average.
+"""
+
+import warnings
+from abc import abstractmethod
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from zoo.metrics.base import Metric, UndefinedMetricWarning, undefined
+from zoo.metrics.confusion import check_no_strays, check_num_classes
+from zoo.metrics.inputs import Inputs, check_inputs, predicted_labels
+
+Average = Literal["binary", "micro", "macro", "weighted", "none"]
+
+
+class ClassRatio(Metric):
+    """A ratio of counts for each class, and its average over classes, 0..1.
+
+    average: "binary" is the value of class 1 of two; "micro" adds the counts of all classes first; "macro" is the
+             mean over classes; "weighted" the mean weighted by how often each class occurs; "none" all C values.
+    inputs:  what `outputs` are; `predicted_labels` says which shapes they may have.
+    A label outside 0..C-1 raises ValueError in `compute`, when the counts leave the device.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, *, num_classes: int, average: Average = "macro", inputs: Inputs = "logits") -> None:
+        check_inputs(inputs)
+        check_num_classes(num_classes)
+        if average not in get_args(Average):
+            raise ValueError(f"average must be one of {', '.join(map(repr, get_args(Average)))}; got {average!r}.")
+        if average == "binary" and num_classes != 2:
+            raise ValueError(f"average='binary' needs two classes, not {num_classes}. Choose 'macro', for instance.")
+        # Row by row: right, predicted and true labels of each class; the last column takes labels out of range.
+        super().__init__({"counts": torch.zeros(3, num_classes + 1, dtype=torch.int64)})
+        self.num_classes = num_classes
+        self.average = average
+        self.inputs = inputs
+
+    def update(self, outputs: Tensor, target: Tensor) -> None:
+        labels = self._in_range(predicted_labels(outputs, target, inputs=self.inputs))
+        target = self._in_range(target)
+        right, predicted, true = self._open(outputs.device)["counts"]
+        # Not bincount, which makes a GPU's host wait for the largest index.
+        right.index_add_(0, target, (labels == target).long())
+        predicted.index_add_(0, labels, torch.ones_like(labels))
+        true.index_add_(0, target, torch.ones_like(target))
+
+    def compute(self) -> float | Tensor:
+        counts = self._sums["counts"].cpu()
+        check_no_strays(int(counts[1:, -1].sum()), self.num_classes)
+        right, predicted, true = counts[:, :-1].double()
+        above, below = self._ratio(right, predicted, true)
+        if self.average == "micro":
+            return self._defined(above.sum() / below.sum())
+        values = above / below  # [C], NaN from 0 / 0
+        if self.average == "binary":
+            return self._defined(values[1])
+        if self.average == "none":
+            self._warn_of(values.isnan())
+            return values
+        weights = true if self.average == "weighted" else torch.ones_like(values)
+        left_out = values.isnan()
+        self._warn_of(left_out & (weights > 0) & ~left_out.all())
+        kept = torch.where(left_out, 0.0, weights)
+        return self._defined((values.nan_to_num(0.0) * kept).sum() / kept.sum())
+
+    @abstractmethod
+    def _ratio(self, right: Tensor, predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+        """Numerator and denominator [C] from the counts [C]."""
+
+    def _in_range(self, labels: Tensor) -> Tensor:
+        labels = labels.flatten().long()
+        return torch.where((labels < 0) | (labels >= self.num_classes), self.num_classes, labels)
+
+    def _defined(self, value: Tensor) -> float:
+        if value.isnan():
+            return undefined(self, f"its denominator is 0 (average={self.average!r})")
+        return value.item()
+
+    def _warn_of(self, classes: Tensor) -> None:
+        if classes.any():
+            numbers = classes.nonzero().flatten().tolist()
+            shown = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
+            warnings.warn(
+                f"{type(self).__name__} is undefined for {len(numbers)} of {self.num_classes} classes ({shown}); "
+                "averages leave them out.",
+                UndefinedMetricWarning,
+                stacklevel=3,
+            )
+
+
+class Precision(ClassRatio):
+    """Of the samples predicted to be of a class, the share that are."""
+
+    def _ratio(self, right: Tensor, predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+        return right, predicted
+
+
+class Recall(ClassRatio):
+    """Of the samples of a class, the share that are predicted to be."""
+
+    def _ratio(self, right: Tensor, predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+        return right, true
+
+
+class F1(ClassRatio):
+    """Harmonic mean of precision and recall of a class; "macro" is the mean of these, not their mean's harmony."""
+
+    def _ratio(self, right: Tensor, predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+        return 2 * right, predicted + true
+
+
+def precision(
+    outputs: Tensor, target: Tensor, *, num_classes: int, average: Average = "macro", inputs: Inputs = "logits"
+) -> float | Tensor:
+    """`Precision` of one batch."""
+    metric = Precision(num_classes=num_classes, average=average, inputs=inputs)
+    metric.update(outputs, target)
+    return metric.compute()
+
+
+def recall(
+    outputs: Tensor, target: Tensor, *, num_classes: int, average: Average = "macro", inputs: Inputs = "logits"
+) -> float | Tensor:
+    """`Recall` of one batch."""
+    metric = Recall(num_classes=num_classes, average=average, inputs=inputs)
+    metric.update(outputs, target)
+    return metric.compute()
+
+
+def f1(
+    outputs: Tensor, target: Tensor, *, num_classes: int, average: Average = "macro", inputs: Inputs = "logits"
+) -> float | Tensor:
+    """`F1` of one batch."""
+    metric = F1(num_classes=num_classes, average=average, inputs=inputs)
+    metric.update(outputs, target)
+    return metric.compute()

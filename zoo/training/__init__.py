@@ -1,0 +1,38 @@
+"""Training: phases and the step that runs them, the trainer, callbacks, checkpoints, runs, fine-tuning."""
+
+from zoo.training.callbacks import BestCheckpoint, Callback, EarlyStopping, ExponentialMovingAverage
+from zoo.training.engine import Engine
+from zoo.training.jobs import fine_tune, train
+from zoo.training.loggers import CSVLogger, JSONLLogger, ProgressBar, TensorBoardLogger
+from zoo.training.phases import Batch, Losses, Phase, Share, run_step
+from zoo.training.recipe import Recipe, Stage
+from zoo.training.run import Run, load_run
+from zoo.training.task import Prediction, Task, evaluate
+from zoo.training.trainer import Trainer
+
+__all__ = [
+    "Batch",
+    "BestCheckpoint",
+    "CSVLogger",
+    "Callback",
+    "EarlyStopping",
+    "Engine",
+    "ExponentialMovingAverage",
+    "JSONLLogger",
+    "Losses",
+    "Phase",
+    "Prediction",
+    "ProgressBar",
+    "Recipe",
+    "Run",
+    "Share",
+    "Stage",
+    "Task",
+    "TensorBoardLogger",
+    "Trainer",
+    "evaluate",
+    "fine_tune",
+    "load_run",
+    "run_step",
+    "train",
+]

@@ -1,0 +1,150 @@
+"""Devices, precision and processes: Lightning Fabric, out of the way where one device at full precision needs none."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from zoo.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    pass
+
+_NOTHING = nullcontext()
+
+
+class Engine:
+    """Where and how the arithmetic of a run happens.
+
+    With one process at full precision, modules and optimizers are used bare: the step costs what a plain PyTorch
+    loop costs. Otherwise Fabric wraps them for autocast, gradient scaling, DDP or FSDP.
+
+    launch: start the other processes of a run on several devices. `torchrun` and multi-node launchers start them
+            themselves, which Fabric notices.
+    """
+
+    def __init__(self, recipe: Recipe, *, launch: bool = True) -> None:
+        import logging
+        import warnings
+
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+        from lightning_fabric import Fabric
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have.*GPU.*|.*available but not used.*")
+            self.fabric: Fabric = Fabric(
+                accelerator=recipe.accelerator,
+                devices=recipe.devices,
+                num_nodes=recipe.num_nodes,
+                strategy=recipe.strategy,
+                **_precision(recipe),
+            )
+        if launch:
+            self.fabric.launch()
+        self.device: torch.device = self.fabric.device
+        self.rank: int = self.fabric.global_rank
+        self.world_size: int = self.fabric.world_size
+        self.bare: bool = self.world_size == 1 and recipe.precision == "32-true" and recipe.strategy == "auto"
+        self._on_cpu = self.device.type == "cpu"
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+    @property
+    def scaler(self) -> Any:
+        """The gradient scaler of float16 training, or None."""
+        return getattr(self.fabric.strategy.precision, "scaler", None)
+
+    def setup_module(self, module: nn.Module) -> nn.Module:
+        """The module on the run's device, wrapped where precision or several processes ask for it."""
+        module = module.to(self.device)
+        if self.bare or not any(parameter.requires_grad for parameter in module.parameters()):
+            return module
+        return self.fabric.setup_module(module)
+
+    def setup_optimizer(self, optimizer: Optimizer) -> Optimizer:
+        """The optimizer, wrapped as `setup_module` wraps modules."""
+        return optimizer if self.bare else self.fabric.setup_optimizers(optimizer)  # type: ignore[return-value]
+
+    def to_device(self, batch: Any) -> Any:
+        """A batch, whatever its nesting, on the run's device."""
+        return batch if self._on_cpu else self.fabric.to_device(batch)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Inside, modules that are not wrapped run in the run's precision too."""
+        return _NOTHING if self.bare else self.fabric.autocast()  # type: ignore[return-value]
+
+    def backward(self, loss: Tensor) -> None:
+        """Adds the gradients of `loss`."""
+        if self.bare:
+            loss.backward()
+        else:
+            self.fabric.backward(loss)
+
+    def synchronise_gradients(self, module: nn.Module, *, enabled: bool) -> AbstractContextManager[None]:
+        """Inside, gradients are averaged over processes if enabled, and only collected if not."""
+        if enabled or self.world_size == 1:
+            return _NOTHING
+        return self.fabric.no_backward_sync(module)  # type: ignore[arg-type]
+
+    def step(self, module: nn.Module, optimizer: Optimizer, *, clip_norm: float | None) -> None:
+        """One optimizer step on the collected gradients, which are cleared."""
+        if clip_norm is not None:
+            if self.bare:
+                nn.utils.clip_grad_norm_([p for p in module.parameters() if p.grad is not None], clip_norm)
+            else:
+                self.fabric.clip_gradients(module, optimizer, max_norm=clip_norm, error_if_nonfinite=False)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of `value` over all processes."""
+        if self.world_size == 1:
+            return value
+        total = self.fabric.all_reduce(value, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """What every process holds, by rank."""
+        if self.world_size == 1:
+            return [value]
+        gathered: list[Any] = [None] * self.world_size
+        torch.distributed.all_gather_object(gathered, value)
+        return gathered
+
+    def broadcast(self, value: Any) -> Any:
+        """What the leading process holds, in every process."""
+        return value if self.world_size == 1 else self.fabric.broadcast(value)
+
+    def barrier(self) -> None:
+        """Waits until every process has come here."""
+        if self.world_size > 1:
+            self.fabric.barrier()
+
+    def run_first_on_leader(self, action: Callable[[], Any]) -> Any:
+        """Runs `action` in the leading process, then in the others: for what the first leaves in a cache."""
+        if self.leads:
+            result = action()
+        self.barrier()
+        return result if self.leads else action()
+
+
+def _precision(recipe: Recipe) -> dict[str, Any]:
+    """Fabric's arguments for the recipe's precision.
+
+    On CPUs Fabric 2.6 takes bfloat16 where float16 was asked for; torch has both, so its own plugin is named there.
+    """
+    on_cpu = recipe.accelerator == "cpu" or (
+        recipe.accelerator == "auto" and not torch.cuda.is_available() and not torch.backends.mps.is_available()
+    )
+    if recipe.precision != "16-mixed" or not on_cpu:
+        return {"precision": recipe.precision}
+    from lightning_fabric.plugins.precision import MixedPrecision
+
+    return {"plugins": MixedPrecision("16-mixed", device="cpu")}

@@ -1,0 +1,157 @@
+"""Callbacks that show and write what a run measures: progress bar, JSONL, CSV, TensorBoard."""
+
+import csv
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.training.callbacks import Callback
+from zoo.training.checkpoint import write_atomically
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from zoo.training.trainer import Trainer
+
+POSITION = ("event", "stage", "epoch", "step")
+
+
+def number(value: float) -> str:
+    """A number in five significant digits."""
+    return f"{value:.5g}"
+
+
+class JSONLLogger(Callback):
+    """Appends every record to `metrics.jsonl` in the run directory.
+
+    A resumed run cuts off what was written after its checkpoint, so that the file equals an unbroken run's but for
+    the times.
+    """
+
+    def __init__(self) -> None:
+        self._length = 0
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        path = self._path(trainer)
+        if path is not None and path.exists():
+            os.truncate(path, min(self._length, path.stat().st_size))
+
+    def on_log(self, trainer: "Trainer", record: Mapping[str, Any]) -> None:
+        path = self._path(trainer)
+        if path is not None:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({**record, "time": round(time.time(), 3)}) + "\n")
+            self._length = path.stat().st_size
+
+    @staticmethod
+    def _path(trainer: "Trainer") -> Path | None:
+        if trainer.directory is None or not trainer.engine.leads:
+            return None
+        return trainer.directory / "metrics.jsonl"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"length": self._length}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._length = state["length"]
+
+
+class CSVLogger(Callback):
+    """Keeps one row for each epoch in `epochs.csv`, for spreadsheets."""
+
+    def on_log(self, trainer: "Trainer", record: Mapping[str, Any]) -> None:
+        if record["event"] != "epoch" or trainer.directory is None or not trainer.engine.leads:
+            return
+        columns = list(dict.fromkeys(name for row in trainer.history for name in row))
+
+        def write(path: Path) -> None:
+            with open(path, "w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, columns)
+                writer.writeheader()
+                writer.writerows(trainer.history)
+
+        write_atomically(trainer.directory / "epochs.csv", write, flush=False)
+
+
+class TensorBoardLogger(Callback):
+    """Writes every number for TensorBoard into the run's `tensorboard/`."""
+
+    def __init__(self) -> None:
+        self._writer: Any = None
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        if trainer.directory is not None and trainer.engine.leads:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(trainer.directory / "tensorboard"), purge_step=trainer.position.step)
+
+    def on_log(self, trainer: "Trainer", record: Mapping[str, Any]) -> None:
+        if self._writer is not None:
+            for name, value in record.items():
+                if name not in POSITION and isinstance(value, (int, float)):
+                    self._writer.add_scalar(f"{record['event']}/{name}", value, record["step"])
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class ProgressBar(Callback):
+    """A progress bar on a terminal, and a line for each epoch everywhere.
+
+    refresh: seconds between two drawings of the bar, at least.
+    """
+
+    def __init__(self, *, console: "Console | None" = None, refresh: float = 0.2) -> None:
+        self._console = console
+        self._refresh = refresh
+        self._bar: Progress | None = None
+        self._row: Any = None
+        self._due = 0.0
+        self._shown = ""
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if not trainer.engine.leads:
+            return
+        self._console = self._console or Console()
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+                TimeRemainingColumn(), TextColumn("{task.fields[shown]}"),
+                console=self._console, auto_refresh=False, transient=True,
+            )  # fmt: skip
+            self._row = self._bar.add_task("", total=None, shown="")
+            self._bar.start()
+
+    def on_step_end(self, trainer: "Trainer") -> None:
+        if self._bar is not None and (now := time.monotonic()) >= self._due:
+            self._due = now + self._refresh
+            done = trainer.position.batch
+            self._bar.update(
+                self._row, completed=done, total=trainer.batches_per_epoch, description=trainer.describe_position(),
+                shown=self._shown,
+            )  # fmt: skip
+            self._bar.refresh()
+
+    def on_log(self, trainer: "Trainer", record: Mapping[str, Any]) -> None:
+        self._shown = "  ".join(
+            f"{name} {number(value)}"
+            for name, value in record.items()
+            if name.removeprefix("train_") in ("loss", trainer.task.monitor) and isinstance(value, float)
+        )
+        if record["event"] == "epoch" and self._console is not None:
+            self._console.print(f"{trainer.describe_position()}  {self._shown}", highlight=False)
+        elif record["event"] == "stage" and self._console is not None:
+            self._console.print(f"{record['message']}", highlight=False)
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

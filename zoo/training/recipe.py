@@ -1,0 +1,124 @@
+"""What a training run is told: one record for the whole run, one for each of its stages. Plain data, no torch."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from zoo.errors import UnknownArgumentError, nearest
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stretch of training with one set of trainable parameters, one optimizer and one schedule.
+
+    epochs:         passes over the training data; `max_steps` of the recipe may end it earlier.
+    lr:             learning rate of the head, or of everything where `lr_decay` is 1.
+    trainable:      how many of the last layer groups train, the head counted as one; None trains all. What is
+                    frozen keeps its BatchNorm statistics too.
+    lr_decay:       factor on the learning rate from one layer group to the one before it.
+    cache_features: with only the head trainable: compute the body's features once and keep them on disk.
+    """
+
+    name: str = "train"
+    epochs: int = 1
+    lr: float = 1e-3
+    trainable: int | None = None
+    lr_decay: float = 1.0
+    schedule: str = "cosine"
+    schedule_options: Mapping[str, Any] = field(default_factory=dict)
+    warmup_steps: int = 0
+    cache_features: bool = False
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"Stage {self.name!r}: epochs is {self.epochs}; at least 1 is needed.")
+        if not self.lr > 0:
+            raise ValueError(f"Stage {self.name!r}: lr is {self.lr}; it must be above 0.")
+        if not 0 < self.lr_decay <= 1:
+            raise ValueError(f"Stage {self.name!r}: lr_decay is {self.lr_decay}; it must be in (0, 1].")
+        if self.cache_features and self.trainable != 1:
+            raise ValueError(
+                f"Stage {self.name!r}: cached features need a frozen body; set trainable=1 (the head alone)."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train: what holds for every stage.
+
+    batch_size:             rows a process takes at a time.
+    accumulate:             batches whose gradients make one optimizer step, equal to one batch of all their rows.
+    clip_norm:              largest L2 norm of all gradients together, or None.
+    ema:                    decay per step of the averaged weights that are evaluated and kept, or None.
+    patience:               epochs without a better `monitor` before training stops, or None.
+    checkpoint_every_steps: beside the ends of epochs.
+    checkpoint_seconds:     least time between checkpoints at the ends of epochs, so that epochs of milliseconds are
+                            not spent on writing files; the end of a stage is always kept.
+    num_workers:            processes that load data, for data that is not in memory.
+    devices:                how many; more than 1 starts processes through Lightning Fabric.
+    """
+
+    stages: tuple[Stage, ...] = (Stage(),)
+    batch_size: int = 32
+    accumulate: int = 1
+    optimizer: str = "adamw"
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    weight_decay: float = 0.01
+    clip_norm: float | None = None
+    ema: float | None = None
+    precision: Precision = "32-true"
+    compile: bool = False
+    channels_last: bool = False
+    seed: int = 0
+    max_steps: int | None = None
+    patience: int | None = None
+    checkpoint_every_steps: int | None = None
+    checkpoint_seconds: float = 5.0
+    log_every_steps: int = 50
+    num_workers: int = 0
+    accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "accumulate", "log_every_steps", "devices", "num_nodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; at least 1 is needed.")
+        for name in ("max_steps", "patience", "checkpoint_every_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; give at least 1, or None.")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}.")
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise ValueError(f"ema is {self.ema}; a decay per step in [0, 1) is needed, 0.999 for instance.")
+        if not self.stages:
+            raise ValueError("A recipe needs at least one stage.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain JSON-able data; `Recipe.from_dict` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
+        """The recipe that `as_dict` wrote."""
+        check_options("Recipe", values, cls.option_names())
+        stages = tuple(Stage(**stage) for stage in values.get("stages", ()))
+        return cls(**{**values, "stages": stages or (Stage(),)})
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """The names of all options."""
+        return tuple(cls.__dataclass_fields__)
+
+
+def check_options(what: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """Raises UnknownArgumentError with the nearest names for the first of `given` that is not `known`."""
+    for name in given:
+        if name not in known:
+            raise UnknownArgumentError(f"{what} has no option {name!r}. {nearest(name, known)}")

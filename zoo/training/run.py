@@ -1,0 +1,309 @@
+"""A run: a directory that holds all that is needed to use, judge, explain and resume a trained model."""
+
+import json
+import logging
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from zoo.data import Bundle, load_data
+from zoo.errors import DataError, RunError
+from zoo.registry import create_model, import_object, task_info
+from zoo.training.callbacks import Callback
+from zoo.training.checkpoint import write_atomically
+from zoo.training.engine import Engine
+from zoo.training.recipe import Recipe
+from zoo.training.task import Prediction, Task, evaluate
+from zoo.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from zoo.explanation import Explanation
+
+logger = logging.getLogger(__name__)
+FORMAT = 1
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+
+PathLike = str | Path
+
+
+class Run:
+    """A trained model with its data, task and history, all from one directory.
+
+    directory: holds `config.json`, `metrics.jsonl`, `epochs.csv`, `model.safetensors` (the best weights),
+               `checkpoints/last.pt` (to resume from), `results.json` and pictures.
+    """
+
+    def __init__(
+        self,
+        directory: PathLike,
+        *,
+        model: nn.Module | None = None,
+        task: Task | None = None,
+        bundle: Bundle | None = None,
+    ) -> None:
+        self.directory = Path(directory)
+        self.config = read_config(self.directory)
+        if model is not None:
+            self.model = model
+        if task is not None:
+            self.task = task
+        self._bundle = bundle
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.directory)!r})"
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How the run was trained."""
+        return Recipe.from_dict(self.config["recipe"])
+
+    @cached_property
+    def task(self) -> Task:
+        """The task, rebuilt from what the run knows of its data."""
+        task: Task = task_class(self.config["task"]["name"])(**self.config["task"]["schema"])
+        return task
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The model with its best weights, in evaluation mode."""
+        model = self._build_model()
+        path = self.directory / WEIGHTS
+        if not path.is_file():
+            raise RunError(
+                f"{self.directory} has no {WEIGHTS} yet: it was stopped in its first epoch. `zoo resume` it."
+            )
+        load_into(model, path)
+        return model.eval()
+
+    def _build_model(self) -> nn.Module:
+        made = self.config["model"]
+        if made["name"] is None:
+            raise RunError(
+                f"{self.directory} was trained from a module of your own, which it cannot build. "
+                "Pass it: zoo.load_run(directory, model=module)."
+            )
+        return create_model(made["name"], **made["arguments"])
+
+    @property
+    def bundle(self) -> Bundle:
+        """The data of the run, read again from where they were.
+
+        Raises: RunError if they were given as Python objects; DataError if they changed in between.
+        """
+        if self._bundle is None:
+            data = self.config["data"]
+            if not data["origin"]:
+                raise RunError(
+                    f"The data of {self.directory} were given in memory. Pass them again: "
+                    "zoo.load_run(directory, data=bundle)."
+                )
+            bundle = load_data(task=self.config["task"]["name"], **data["origin"])
+            if data["fingerprint"] and bundle.fingerprint != data["fingerprint"]:
+                raise DataError(
+                    f"The data at {data['origin'].get('path')} changed since the run began, so it would not be the "
+                    "same run. Put them back, or start a new one."
+                )
+            self._bundle = bundle
+        return self._bundle
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The record of each epoch, from `metrics.jsonl`."""
+        path = self.directory / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        return [record for record in map(json.loads, lines) if record["event"] == "epoch"]
+
+    def evaluate(self, data: Bundle | PathLike | None = None, *, split: str | None = None) -> dict[str, float]:
+        """Metrics of the best weights on a part of the data; writes them to `results.json`, with pictures.
+
+        data:  other data than the run's own.
+        split: "test", "validation" or "train"; None takes the test data, or the validation data where there are none.
+        """
+        bundle = self._data(data)
+        name = split or ("test" if bundle.test is not None else "validation")
+        source = getattr(bundle, name, None) if name in ("train", "validation", "test") else None
+        if source is None:
+            raise DataError(f"There is no {name!r} part in these data; expected train, validation or test.")
+        engine = Engine(Recipe(accelerator=self.recipe.accelerator), launch=False)
+        model = self.model.to(engine.device)
+        source = source.unaugmented() if hasattr(source, "unaugmented") else source
+        batches = source.batches(batch_size=self.recipe.batch_size, num_workers=self.recipe.num_workers)
+        values, metrics = evaluate(model, self.task, batches, engine=engine)
+        if data is None:
+            results = {**self.results, name: values}
+            write_json(self.directory / "results.json", results)
+            for title, figure in self.task.figures(metrics).items():
+                figure.savefig(self.directory / f"{title}_{name}.png", dpi=120)
+        return values
+
+    @property
+    def results(self) -> dict[str, dict[str, float]]:
+        """What `evaluate` found, by part of the data."""
+        path = self.directory / "results.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def predict(self, inputs: PathLike | Sequence[PathLike] | Any) -> list[Prediction]:
+        """A readable prediction for a file, for each of several files, or for each row of a batch of inputs."""
+        return self.task.predict(self.model, self._inputs(inputs))
+
+    def explain(
+        self,
+        inputs: PathLike | Sequence[PathLike] | Any,
+        *,
+        method: str = "grad_cam",
+        target: Any = None,
+        layer: Any = None,
+    ) -> "Explanation":
+        """Why the model answers so for a file, for several, or for a batch of inputs."""
+        return self.task.explain(self.model, self._inputs(inputs), method=method, target=target, layer=layer)
+
+    def resume(self, *, callbacks: Sequence[Callback] = (), progress: bool = True) -> "Run":
+        """Goes on from the last checkpoint as if the run had never stopped; nothing happens to a finished one.
+
+        callbacks: of your own, which a run cannot keep.
+        """
+        model = self.model if self.config["model"]["name"] is None else self._build_model()
+        bundle = self.bundle
+        trainer = Trainer(
+            model=model, task=self.task, train=bundle.train, validation=bundle.validation, recipe=self.recipe,
+            directory=self.directory, callbacks=callbacks, progress=progress, fingerprint=bundle.fingerprint,
+        )  # fmt: skip
+        checkpoint = self.directory / "checkpoints" / "last.pt"
+        trainer.fit(resume_from=checkpoint if checkpoint.is_file() else None)
+        return self.finish(trainer)
+
+    def finish(self, trainer: Trainer) -> "Run":
+        """Takes the best weights of a trained model and writes curves and results."""
+        self.model = trainer.model
+        if trainer.engine.leads:
+            load_into(self.model, self.directory / WEIGHTS)
+            self.curves().savefig(self.directory / "curves.png", dpi=120)
+            for split in ("validation", "test"):
+                if getattr(self.bundle, split) is not None:
+                    self.evaluate(split=split)
+        trainer.engine.barrier()
+        return self
+
+    def curves(self) -> "Figure":
+        """Losses and metrics over the epochs."""
+        from zoo.training.pictures import curves_figure
+
+        return curves_figure(self.history)
+
+    def _data(self, data: Bundle | PathLike | None) -> Bundle:
+        if data is None:
+            return self.bundle
+        if isinstance(data, Bundle):
+            return data
+        options = {key: value for key, value in self.config["data"]["origin"].items() if key != "path"}
+        return load_data(data, task=self.config["task"]["name"], **options)
+
+    def _inputs(self, inputs: Any) -> Any:
+        if isinstance(inputs, str | Path):
+            return self.task.read_inputs([Path(inputs)])
+        if isinstance(inputs, Sequence) and inputs and all(isinstance(item, str | Path) for item in inputs):
+            return self.task.read_inputs([Path(item) for item in inputs])
+        return inputs
+
+
+def load_run(
+    directory: PathLike, *, model: nn.Module | None = None, data: Bundle | None = None, task: Task | None = None
+) -> Run:
+    """Opens a run directory. `model` and `data` are needed only for what the run was given as Python objects."""
+    if model is not None and (Path(directory) / WEIGHTS).is_file():
+        load_into(model, Path(directory) / WEIGHTS)
+        model.eval()
+    return Run(directory, model=model, bundle=data, task=task)
+
+
+def load_into(model: nn.Module, path: Path) -> None:
+    """Puts the weights of a run's file into `model`, every one of them."""
+    from safetensors.torch import load_model
+
+    load_model(model, str(path), strict=True)
+
+
+def create_directory(out: PathLike | None, *, name: str) -> Path:
+    """A new run directory: `out`, or the first free "runs/<name>-<number>".
+
+    Raises: RunError if `out` holds a run already, or is not an empty directory.
+    """
+    if out is None:
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
+        number = 1
+        while True:
+            path = Path("runs") / f"{stem}-{number}"
+            try:
+                path.mkdir(parents=True)
+                return path
+            except FileExistsError:
+                number += 1
+    path = Path(out)
+    if (path / CONFIG).exists():
+        raise RunError(f"{path} holds a run already. Go on with it (zoo resume {path}), or choose another directory.")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunError(f"{path} exists and is not an empty directory. Choose another for the run.")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_config(directory: Path, config: Mapping[str, Any]) -> None:
+    """Writes `config.json`, with the versions that matter."""
+    import torch
+
+    import zoo
+
+    about = {"format": FORMAT, "zoo": zoo.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    write_json(directory / CONFIG, {**about, **config})
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """The configuration of a run.
+
+    Raises: RunError if the directory holds none, or one of another format.
+    """
+    path = directory / CONFIG
+    if not path.is_file():
+        runs = sorted(str(found.parent) for found in Path("runs").glob(f"*/{CONFIG}"))
+        hint = f" Runs here: {', '.join(runs[-5:])}." if runs else ""
+        raise RunError(f"{directory} is not a run directory: it has no {CONFIG}.{hint}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
+    if config.get("format") != FORMAT:
+        raise RunError(f"{path} is of format {config.get('format')}; this version reads {FORMAT}.")
+    return config
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON atomically; dataclasses become objects and paths strings."""
+
+    def plain(item: Any) -> Any:
+        if is_dataclass(item) and not isinstance(item, type):
+            return asdict(item)
+        if isinstance(item, Path):
+            return str(item)
+        raise TypeError(f"{item!r} of type {type(item).__name__} cannot be kept in {path.name}.")
+
+    text = json.dumps(value, indent=2, default=plain)
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+    write_atomically(path, write)
+
+
+def task_class(name: str) -> type[Task]:
+    """The class that trains the task `name`."""
+    found: type[Task] = import_object(task_info(name).builder)
+    return found

@@ -1,0 +1,418 @@
+"""The training loop: batches -> phases -> schedule -> callbacks -> checkpoint."""
+
+import itertools
+import logging
+import math
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.data import Source
+from zoo.metrics import UndefinedMetricWarning
+from zoo.optim import make_schedule
+from zoo.training.callbacks import BestCheckpoint, Callback, EarlyStopping, ExponentialMovingAverage
+from zoo.training.checkpoint import (
+    load_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+    seed_everything,
+)
+from zoo.training.engine import Engine
+from zoo.training.frozen import FrozenBody
+from zoo.training.interrupts import Interrupts
+from zoo.training.loggers import CSVLogger, JSONLLogger, ProgressBar, TensorBoardLogger
+from zoo.training.phases import Batch, Phase, Share, run_step
+from zoo.training.recipe import Recipe, Stage
+from zoo.training.surgery import freeze_all_but, layer_groups, rate_groups, train_mode
+from zoo.training.task import Task, evaluate
+from zoo.training.window import LossWindow
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Position:
+    """Where a run stands: the stage, the epoch within it, the batch within that; steps of the stage and of all.
+
+    stopped: whether the stage is to end before its last epoch.
+    """
+
+    stage: int = 0
+    epoch: int = 0
+    batch: int = 0
+    stage_step: int = 0
+    step: int = 0
+    stopped: bool = False
+
+
+class Trainer:
+    """Trains a model on a task by a recipe.
+
+    model:      the module itself, never wrapped; it is trained in place.
+    train:      training data. `validation` is judged after every epoch, if given.
+    directory:  of the run, for checkpoints and logs; None writes nothing.
+    callbacks:  beside those that the recipe and the directory imply.
+    fingerprint: of the data, by which frozen features kept on disk are found again.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        task: Task,
+        train: Source,
+        validation: Source | None = None,
+        recipe: Recipe | None = None,
+        directory: Path | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool = True,
+        engine: Engine | None = None,
+        fingerprint: str | None = None,
+    ) -> None:
+        self.model = model
+        self.task = task
+        self.train = train
+        self.validation = validation
+        self.recipe = recipe or Recipe()
+        self.directory = directory
+        self.engine = engine or Engine(self.recipe)
+        self.fingerprint = fingerprint
+        self.position = Position()
+        self.history: list[dict[str, Any]] = []
+        self.window = LossWindow()
+        self.phases: list[Phase] = []
+        self.batches_per_epoch = 0
+        self.callbacks = [*self._implied_callbacks(progress), *callbacks]
+        self._on_step = [hook for hook in self.callbacks if type(hook).on_step_end is not Callback.on_step_end]
+        self._modules: dict[str, nn.Module] = {}
+        self._frozen: FrozenBody | None = None
+        self._saved: dict[str, Any] | None = None
+        self._saved_at = -math.inf
+        self._drop_last = False
+
+    def fit(self, *, resume_from: Path | None = None) -> list[dict[str, Any]]:
+        """Runs all stages and returns the history, one record for each epoch.
+
+        resume_from: a checkpoint of the same recipe; the run goes on as if it had never stopped.
+        Raises: NonFiniteLossError; KeyboardInterrupt after the state was saved; RunError.
+        """
+        with self._session(resume_from) as interrupts:
+            for stage in self._stages_left():
+                self._start_stage(stage)
+                while self.position.epoch < stage.epochs and not self.position.stopped and not self.finished:
+                    self._train_epoch(interrupts)
+                    self._end_epoch()
+                self._end_stage()
+            self.log("end", {})
+        return self.history
+
+    def _train_epoch(self, interrupts: Interrupts) -> None:
+        recipe, position = self.recipe, self.position
+        self._train_mode()
+        for batches in grouped(self._batches(), recipe.accumulate):
+            self.step(batches)
+            for hook in self._on_step:
+                hook.on_step_end(self)
+            if position.step % recipe.log_every_steps == 0:
+                self.window.read(self.engine)
+                self.log("train", self.window.recent.take())
+            interrupted = self._interrupted(interrupts)
+            if interrupted or self._checkpoint_due():
+                self.save()
+            if interrupted:
+                interrupts.stop()
+            if self.finished:
+                break
+
+    def step(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
+        """One optimizer step of every phase on one batch, or on several accumulated ones."""
+        position = self.position
+        batches = [self.engine.to_device(batch) for batch in batches]
+        rows, shares = self._shares(batches)
+        losses = run_step(self.phases, batches, step=position.stage_step, engine=self.engine, shares=shares)
+        self.window.add(position.step, losses, weight=rows)
+        position.step += 1
+        position.stage_step += 1
+        position.batch += len(batches)
+        return losses
+
+    def _shares(self, batches: Sequence[Batch]) -> tuple[int, list[Share] | None]:
+        """Rows in all batches, and what the means of each count so that together they equal one large batch."""
+        rows = [self.task.rows(batch) for batch in batches]
+        if len(batches) == 1 and self.engine.world_size == 1:
+            return rows[0], None
+        device = self.engine.device
+        weights = [
+            torch.as_tensor(self.task.mean_weight(batch), dtype=torch.float32, device=device) for batch in batches
+        ]
+        counts = torch.stack([torch.stack(weights), torch.tensor(rows, dtype=torch.float32, device=device)])  # [2, n]
+        totals = self.engine.sum(counts.sum(1)) / self.engine.world_size
+        return sum(rows), [Share(*part.unbind()) for part in (counts / totals[:, None]).unbind(1)]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the recipe's largest number of steps is reached."""
+        return self.recipe.max_steps is not None and self.position.step >= self.recipe.max_steps
+
+    def stop_stage(self, reason: str) -> None:
+        """Ends the stage after this epoch."""
+        self.position.stopped = True
+        self.log("stage", {"message": f"{self._stage.name}: stopped early, {reason}"})
+
+    def _end_epoch(self) -> None:
+        position = self.position
+        self.window.read(self.engine)
+        record = {f"train_{name}": value for name, value in self.window.epoch.take().items()}
+        position.epoch, position.batch = position.epoch + 1, 0
+        metrics: dict[str, float] = {}
+        if self.validation is not None:
+            with self.evaluation_weights():
+                metrics = self.validate()
+                for callback in self.callbacks:
+                    callback.on_validation_end(self, metrics)
+        self.history.append({**self._where(), **record, **metrics})
+        self.log("epoch", {**record, **metrics})
+        last = position.epoch >= self._stage.epochs or position.stopped or self.finished
+        due = last or time.monotonic() >= self._saved_at + self.recipe.checkpoint_seconds
+        if self.engine.broadcast(due):
+            self.save()
+
+    def validate(self) -> dict[str, float]:
+        """The metrics of the weights in the model on the validation data."""
+        source = self.validation if self._frozen is None else self._frozen.validation
+        assert source is not None, "validate() is called with validation data alone"
+        batches = source.batches(
+            batch_size=self.recipe.batch_size,
+            rank=self.engine.rank,
+            world_size=self.engine.world_size,
+            num_workers=0 if self._frozen is not None else self.recipe.num_workers,
+        )
+        with warnings.catch_warnings():  # an early epoch may leave a class out; the NaN in the record says so
+            warnings.simplefilter("ignore", UndefinedMetricWarning)
+            return evaluate(self._modules["model"], self.task, batches, engine=self.engine)[0]
+
+    def evaluation_weights(self) -> AbstractContextManager[Any]:
+        """Inside, the model holds the weights that are to be judged: an average, if a callback keeps one."""
+        stack = ExitStack()
+        for callback in self.callbacks:
+            stack.enter_context(callback.evaluation_weights(self))
+        return stack
+
+    def log(self, event: str, values: Mapping[str, Any]) -> None:
+        """Hands a record of `values` at the present position to every callback."""
+        record: dict[str, Any] = {"event": event, **self._where(), **values}
+        if event in ("train", "epoch"):
+            record["lr"] = self.phases[0].optimizer.param_groups[-1]["lr"]
+        for callback in self.callbacks:
+            callback.on_log(self, record)
+
+    def _where(self) -> dict[str, Any]:
+        return {"stage": self._stage.name, "epoch": self.position.epoch, "step": self.position.step}
+
+    @property
+    def _stage(self) -> Stage:
+        return self.recipe.stages[min(self.position.stage, len(self.recipe.stages) - 1)]
+
+    def describe_position(self) -> str:
+        """Stage and epoch for people, such as "head, epoch 2/5"."""
+        stage = self._stage
+        return (
+            f"{stage.name}, epoch {min(self.position.epoch + (self.position.batch > 0), stage.epochs)}/{stage.epochs}"
+        )
+
+    # Stages
+
+    def _stages_left(self) -> Iterator[Stage]:
+        while self.position.stage < len(self.recipe.stages) and not self.finished:
+            yield self.recipe.stages[self.position.stage]
+
+    def _start_stage(self, stage: Stage) -> None:
+        """Frees and freezes parameters, then builds the phases; puts back a checkpoint's state if there is one."""
+        recipe, position = self.recipe, self.position
+        self._release_stage()
+        groups = layer_groups(self.model)
+        trainable = groups if stage.trainable is None else groups[-stage.trainable :]
+        freeze_all_but(self.model, trainable)
+        if recipe.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = self.model
+        if stage.cache_features:
+            self.model.to(self.engine.device)
+            self._frozen = FrozenBody.compute(
+                self.model, train=self.train, validation=self.validation, recipe=recipe, engine=self.engine,
+                fingerprint=self.fingerprint,
+            )  # fmt: skip
+            model = self._frozen.head
+        elif recipe.compile:
+            model.compile()
+        self._modules = {name: self.engine.setup_module(part) for name, part in self.task.modules(model).items()}
+        steps = self._steps_of(stage)
+        schedule = make_schedule(
+            stage.schedule, total_steps=steps, warmup_steps=stage.warmup_steps, **stage.schedule_options
+        )
+        parameters = rate_groups(trainable, lr=stage.lr, lr_decay=stage.lr_decay, weight_decay=recipe.weight_decay)
+        self.phases = self.task.phases(self._modules, parameters, schedule, recipe)
+        for phase in self.phases:
+            phase.optimizer = self.engine.setup_optimizer(phase.optimizer)
+        if self._saved is not None:
+            self._restore_stage(self._saved)
+            self._saved = None
+        elif position.stage_step == 0:
+            for callback in self.callbacks:
+                callback.on_stage_start(self)
+
+    def _steps_of(self, stage: Stage) -> int:
+        recipe, engine = self.recipe, self.engine
+        self._drop_last = len(self.train) % (recipe.batch_size * engine.world_size) == 1 and len(self.train) > 1
+        self.batches_per_epoch = self.train.num_batches(
+            batch_size=recipe.batch_size, drop_last=self._drop_last, world_size=engine.world_size
+        )
+        steps = stage.epochs * math.ceil(self.batches_per_epoch / recipe.accumulate)
+        done = self.position.step - self.position.stage_step
+        return steps if recipe.max_steps is None else max(1, min(steps, recipe.max_steps - done))
+
+    def _release_stage(self) -> None:
+        self.phases, self._modules, self._frozen = [], {}, None
+
+    def _end_stage(self) -> None:
+        position = self.position
+        self.position = Position(stage=position.stage + 1, step=position.step)
+
+    def _train_mode(self) -> None:
+        for module in self._modules.values():
+            module.train()
+        train_mode(self.model)
+
+    def _batches(self) -> Iterable[Batch]:
+        """The rest of this epoch's batches, in an order that the seed and the epoch fix."""
+        recipe, position, engine = self.recipe, self.position, self.engine
+        before = sum(stage.epochs for stage in recipe.stages[: position.stage])
+        source = self.train if self._frozen is None else self._frozen.train
+        return source.batches(
+            batch_size=recipe.batch_size, shuffle=True, seed=recipe.seed, epoch=before + position.epoch,
+            start=position.batch, drop_last=self._drop_last, rank=engine.rank, world_size=engine.world_size,
+            num_workers=0 if self._frozen is not None else recipe.num_workers,
+        )  # fmt: skip
+
+    # State
+
+    def save(self) -> None:
+        """Writes `checkpoints/last.pt`, unless a loss since the last time is not finite."""
+        self.window.read(self.engine)
+        if self.directory is None:
+            return
+        state = self.state_dict()
+        if self.engine.leads:
+            save_checkpoint(self.directory / "checkpoints" / "last.pt", state)
+        self._saved_at = time.monotonic()
+        self.engine.barrier()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed run needs to go on bit for bit."""
+        scaler = self.engine.scaler
+        return {
+            "position": asdict(self.position),
+            "history": self.history,
+            "window": self.window.state_dict(),
+            "model": self.model.state_dict(),
+            "optimizers": {phase.name: phase.optimizer.state_dict() for phase in self.phases},
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "callbacks": {key: callback.state_dict() for key, callback in self._named_callbacks()},
+            "random": self.engine.gather_objects(random_state()),
+        }
+
+    def _load(self, path: Path) -> None:
+        saved = load_checkpoint(path)
+        self.model.load_state_dict(saved["model"])
+        self.position = Position(**saved["position"])
+        self.history = list(saved["history"])
+        self.window.load_state_dict(saved["window"])
+        for key, callback in self._named_callbacks():
+            if key in saved["callbacks"]:
+                callback.load_state_dict(saved["callbacks"][key])
+        self._saved = saved
+
+    def _restore_stage(self, saved: Mapping[str, Any]) -> None:
+        for phase in self.phases:
+            if phase.name in saved["optimizers"] and self.position.stage_step > 0:
+                phase.optimizer.load_state_dict(saved["optimizers"][phase.name])
+        if self.engine.scaler is not None and saved["scaler"] is not None:
+            self.engine.scaler.load_state_dict(saved["scaler"])
+        ranks = saved["random"]
+        restore_random_state(ranks[self.engine.rank % len(ranks)])
+
+    def _interrupted(self, interrupts: Interrupts) -> bool:
+        """Whether to stop here. Several processes must agree, which they do when they look at their losses."""
+        if self.engine.world_size == 1:
+            return interrupts.pending
+        if self.position.step % self.recipe.log_every_steps:
+            return False
+        return bool(self.engine.sum(torch.tensor(float(interrupts.pending), device=self.engine.device)) > 0)
+
+    def _checkpoint_due(self) -> bool:
+        every = self.recipe.checkpoint_every_steps
+        return every is not None and self.position.step % every == 0
+
+    # The frame around it all
+
+    @contextmanager
+    def _session(self, resume_from: Path | None) -> Iterator[Interrupts]:
+        """Seeds, opens the callbacks, and gives back what was borrowed: RNG state, signals, mode, requires_grad."""
+        before = random_state()
+        flags = [(parameter, parameter.requires_grad) for parameter in self.model.parameters()]
+        seed_everything(self.recipe.seed + self.engine.rank)
+        if resume_from is not None:
+            self._load(resume_from)
+        self.model.to(self.engine.device)
+        opened: list[Callback] = []
+        try:
+            with Interrupts(self.directory) as interrupts:
+                for callback in self.callbacks:
+                    opened.append(callback)
+                    callback.on_fit_start(self)
+                yield interrupts
+        finally:
+            for callback in opened:
+                callback.on_fit_end(self)
+            self._release_stage()
+            for parameter, requires_grad in flags:
+                parameter.requires_grad_(requires_grad)
+            self.model.eval()
+            restore_random_state(before)
+
+    def _implied_callbacks(self, progress: bool) -> list[Callback]:
+        recipe = self.recipe
+        implied: list[Callback] = []
+        if recipe.ema is not None:
+            implied.append(ExponentialMovingAverage(decay=recipe.ema))
+        if self.directory is not None:
+            implied += [BestCheckpoint(), JSONLLogger(), CSVLogger()]
+            if recipe.tensorboard:
+                implied.append(TensorBoardLogger())
+        if recipe.patience is not None:
+            if self.validation is None:
+                raise ValueError("patience (early stopping) needs validation data, and there is none.")
+            implied.append(EarlyStopping(patience=recipe.patience))
+        return [*implied, ProgressBar()] if progress else implied
+
+    def _named_callbacks(self) -> list[tuple[str, Callback]]:
+        names: list[tuple[str, Callback]] = []
+        for callback in self.callbacks:
+            kind = type(callback).__name__
+            names.append((f"{kind}.{sum(name.startswith(kind) for name, _ in names)}", callback))
+        return names
+
+
+def grouped(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+    """Lists of `size` batches, the last of what is left."""
+    iterator = iter(batches)
+    while group := list(itertools.islice(iterator, size)):
+        yield group
