@@ -147,9 +147,7 @@ def train(
     head_epochs: Annotated[int, typer.Option(min=1, help="Passes with the body frozen, for two_stage.")] = 1,
     lr: Annotated[float, typer.Option(help="Learning rate, of the head.")] = 1e-3,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows a process takes at a time.")] = 32,
-    out: Annotated[
-        Path | None, typer.Option(help="Run directory; the next free one under runs/ if not given.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory; the next free one under runs/ if not given.")] = None,
     cache_features: Annotated[
         bool, typer.Option("--cache-features", help="Compute the frozen body's features once and keep them.")
     ] = False,

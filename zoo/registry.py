@@ -230,6 +230,16 @@ def create_model_with_report(
     return model, report
 
 
+def trained_structure(name: str, weights: "str | PathLike[str] | bool | None") -> dict[str, Any]:
+    """Builder arguments that a library sets by itself with trained weights, so that a run can be built without them."""
+    prefix, rest = split_backend(name)
+    if prefix is None or weights is None or weights is False:
+        return {}
+    from zoo.backends import get_backend
+
+    return get_backend(prefix).structure(rest, weights=weights)
+
+
 def _load(
     model: "nn.Module", entry: Entry, weights: "str | PathLike[str] | bool", offline: bool | None
 ) -> "LoadReport":

@@ -58,6 +58,12 @@ class Backend(Protocol):
         """
         ...
 
+    def structure(self, name: str, *, weights: WeightsChoice) -> dict[str, object]:
+        """Builder arguments that the library sets by itself with these weights, so that the trained structure can be
+        built again without them; empty where weights change no structure.
+        """
+        ...
+
     def head(self, model: "nn.Module") -> str | None:
         """Dotted path of the classifier that fine-tuning replaces, or None if the model has none."""
         ...

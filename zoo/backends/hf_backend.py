@@ -120,6 +120,10 @@ class TransformersBackend:
             return _build(network, config, arguments), None
         return self._load(origin, network, config, path, revision=revision, offline=local_only, arguments=arguments)
 
+    def structure(self, name: str, *, weights: WeightsChoice) -> dict[str, object]:
+        """Nothing: the structure follows from the name."""
+        return {}
+
     def head(self, model: "nn.Module") -> str | None:
         """The part with parameters beside the body: classifier, score, lm_head; of several, one named for classes."""
         body = getattr(model, "base_model_prefix", "")

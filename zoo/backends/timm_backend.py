@@ -92,6 +92,10 @@ class TimmBackend:
         report = load_weights(target, _renamed(source, target), allow=_classifiers(target))
         return target, _with_adapted(report, resized, _configuration(source)["input_size"][0])
 
+    def structure(self, name: str, *, weights: WeightsChoice) -> dict[str, object]:
+        """Nothing: the structure follows from the name."""
+        return {}
+
     def head(self, model: "nn.Module") -> str | None:
         """The classifier that timm's configuration names; the first one of a distilled model."""
         from torch import nn

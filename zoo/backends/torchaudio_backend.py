@@ -153,6 +153,10 @@ class TorchaudioBackend:
         report = load_weights(network, _without_foreign_outputs(state, tag), allow=("aux",))
         return _normalising(network, tag), report
 
+    def structure(self, name: str, *, weights: WeightsChoice) -> dict[str, object]:
+        """Nothing: the structure follows from the name."""
+        return {}
+
     def head(self, model: "nn.Module") -> str | None:
         """The linear layer over the encoder's frames, where there is one."""
         modules = dict(model.named_modules())

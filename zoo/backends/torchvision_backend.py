@@ -108,6 +108,17 @@ class TorchvisionBackend:
             changed = _take_changed(model, fresh)
         return model, load_weights(model, state, head=self.head(model), allow=changed)
 
+    def structure(self, name: str, *, weights: WeightsChoice) -> dict[str, object]:
+        """Inception's input transform, and the image size of vision transformers trained on larger images."""
+        if name in ("googlenet", "inception_v3"):
+            return {"transform_input": True}
+        if not name.startswith("vit_") or local_file(weights) is not None:
+            return {}
+        members = _members(name)
+        record = find_weights(f"torchvision:{name}", [_record(member) for member in members], weights)
+        member = next(member for member in members if member.name == record.tag)
+        return {"image_size": member.meta["min_size"][0]}
+
     def head(self, model: "nn.Module") -> str | None:
         """The last layer of a classifier; the box predictor or classification head of a detector."""
         from torch import nn

@@ -30,9 +30,9 @@ class Engine:
         import logging
         import warnings
 
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         from lightning_fabric import Fabric
 
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it sets itself to INFO when imported
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have.*GPU.*|.*available but not used.*")
             self.fabric: Fabric = Fabric(

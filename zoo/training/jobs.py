@@ -1,32 +1,29 @@
 """The two ways to start a run: `train` from the weights given, and `fine_tune` stage by stage from trained ones."""
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
 from zoo.data import Bundle, load_data
 from zoo.errors import UnknownNameError
 from zoo.records import Entry
-from zoo.registry import check_arguments, create_model_with_report, find_weights, model_info
+from zoo.registry import check_arguments, create_model_with_report, find_weights, model_info, trained_structure
 from zoo.training.callbacks import Callback
 from zoo.training.checkpoint import random_state, restore_random_state, seed_everything
 from zoo.training.engine import Engine
 from zoo.training.recipe import Recipe, Stage, check_options
 from zoo.training.run import PathLike, Run, create_directory, task_class, write_config
-from zoo.training.surgery import layer_groups
+from zoo.training.strategies import STRATEGIES, Strategy, fine_tuning_stages
+from zoo.training.surgery import layer_groups, quiet_new_head
 from zoo.training.task import Task
 from zoo.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
-Strategy = Literal["two_stage", "head", "gradual", "full"]
-STRATEGIES = ("two_stage", "head", "gradual", "full")
-GRADUAL_STEPS = 4
 RECIPE_OPTIONS = tuple(name for name in Recipe.option_names() if name != "stages")
 
 
@@ -83,6 +80,7 @@ def fine_tune(
     head_epochs: int = 1,
     lr: float = 1e-3,
     body_lr_ratio: float = 0.1,
+    schedule: str = "one_cycle",
     cache_features: bool = False,
     out: PathLike | None = None,
     model_options: Mapping[str, Any] | None = None,
@@ -116,47 +114,10 @@ def fine_tune(
     job.set_stages(
         fine_tuning_stages(
             strategy, num_groups=len(layer_groups(job.model)), epochs=epochs, head_epochs=head_epochs, lr=lr,
-            body_lr_ratio=body_lr_ratio, cache_features=cache_features,
+            body_lr_ratio=body_lr_ratio, schedule=schedule, cache_features=cache_features,
         )
     )  # fmt: skip
     return job.start(out=out, callbacks=callbacks, progress=progress)
-
-
-def fine_tuning_stages(
-    strategy: Strategy,
-    *,
-    num_groups: int,
-    epochs: int,
-    head_epochs: int,
-    lr: float,
-    body_lr_ratio: float,
-    cache_features: bool = False,
-) -> tuple[Stage, ...]:
-    """The stages of a fine-tuning strategy for a model of `num_groups` layer groups, the head counted as one."""
-    decay = body_lr_ratio ** (1 / max(1, num_groups - 1))
-    head = Stage(
-        name="head", epochs=epochs if strategy == "head" else head_epochs, lr=lr, trainable=1,
-        cache_features=cache_features,
-    )  # fmt: skip
-    if strategy == "head":
-        return (head,)
-    if strategy == "full":
-        return (Stage(name="all", epochs=epochs, lr=lr, lr_decay=decay),)
-    if strategy == "two_stage":
-        return (head, Stage(name="all", epochs=epochs, lr=lr, lr_decay=decay))
-    steps = min(GRADUAL_STEPS, epochs, num_groups)
-    stages = []
-    for index in range(steps):
-        groups = math.ceil(num_groups * (index + 1) / steps) if index else 1
-        share = epochs * (index + 1) // steps - epochs * index // steps
-        last = index == steps - 1
-        stages.append(
-            Stage(
-                name="all" if last else f"last {groups}", epochs=share, lr=lr, lr_decay=decay,
-                trainable=None if last else groups, cache_features=cache_features and groups == 1,
-            )
-        )  # fmt: skip
-    return tuple(stages)
 
 
 @dataclass
@@ -193,7 +154,11 @@ class Job:
         arguments: dict[str, Any] = {}
         if isinstance(model, str):
             assert entry is not None, "a name has an entry"
-            arguments = {**built.model_arguments(entry), **(model_options or {})}
+            arguments = {
+                **trained_structure(model, weights),
+                **built.model_arguments(entry),
+                **(model_options or {}),
+            }
             model_module = _build_model(model, arguments, weights, recipe, engine)
         else:
             if model_options:

@@ -20,9 +20,16 @@ if TYPE_CHECKING:
 POSITION = ("event", "stage", "epoch", "step")
 
 
-def number(value: float) -> str:
-    """A number in five significant digits."""
-    return f"{value:.5g}"
+def describe(record: Mapping[str, Any], *, names: tuple[str, ...]) -> str:
+    """The values called `names` in a record, with training's in brackets: "loss 1.12 (train 1.48)"."""
+    parts = []
+    for name in dict.fromkeys(names):
+        value, in_training = record.get(name), record.get(f"train_{name}")
+        if value is not None:
+            parts.append(f"{name} {value:.4g}" + (f" (train {in_training:.4g})" if in_training is not None else ""))
+        elif in_training is not None:
+            parts.append(f"train {name} {in_training:.4g}")
+    return "  ".join(parts)
 
 
 class JSONLLogger(Callback):
@@ -141,11 +148,7 @@ class ProgressBar(Callback):
             self._bar.refresh()
 
     def on_log(self, trainer: "Trainer", record: Mapping[str, Any]) -> None:
-        self._shown = "  ".join(
-            f"{name} {number(value)}"
-            for name, value in record.items()
-            if name.removeprefix("train_") in ("loss", trainer.task.monitor) and isinstance(value, float)
-        )
+        self._shown = describe(record, names=("loss", trainer.task.monitor))
         if record["event"] == "epoch" and self._console is not None:
             self._console.print(f"{trainer.describe_position()}  {self._shown}", highlight=False)
         elif record["event"] == "stage" and self._console is not None:
