@@ -25,7 +25,9 @@ def families() -> str:
         weights = sum(len(entry.weights) for entry in entries)
         paper = papers[key]
         source = f"[{paper.authors} {paper.year}]({paper.url})" if paper else ""
-        lines.append(f"| {key[0]} | {', '.join(f'`{name}`' for name in names)} | {size} | {weights or '-'} | {source} |")
+        lines.append(
+            f"| {key[0]} | {', '.join(f'`{name}`' for name in names)} | {size} | {weights or '-'} | {source} |"
+        )
     models = registry().models
     with_weights = sum(bool(entry.weights) for entry in models.values())
     return f"{len(models)} native models, {with_weights} with published weights:\n\n" + "\n".join(lines)

@@ -16,6 +16,10 @@ class DuplicateNameError(ZooError, ValueError):
     """A name that is taken already."""
 
 
+class CatalogError(ZooError, ImportError):
+    """A catalogue of an installed package that cannot be read or added."""
+
+
 class UnknownArgumentError(ZooError, TypeError):
     """An argument that the builder of a model or part does not take."""
 

@@ -11,9 +11,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, overload
 
-from zoo.errors import DuplicateNameError, UnknownArgumentError, UnknownNameError, check_name, nearest
+from zoo.errors import CatalogError, DuplicateNameError, UnknownArgumentError, UnknownNameError, check_name, nearest
 from zoo.records import Catalog, Entry, Paper, TaskEntry, Weights
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 BuilderT = TypeVar("BuilderT", bound=Callable[..., Any])
 
 CATALOG_GROUP = "zoo.catalogs"
+# -- What a value read from text can be; only these are checked against annotations.
+PLAIN_TYPES = {bool, int, float, str, type(None)}
 BACKENDS = ("timm", "torchvision", "hf", "torchaudio")
 
 
@@ -50,8 +53,12 @@ class Registry:
 
         Raises: DuplicateNameError if a name is taken, also twice within the catalogue.
         """
-        for kind, known, new in (("model", self.models, catalog.models), ("task", self.tasks, catalog.tasks)):
-            names = [entry.name for entry in new]
+        kinds: tuple[tuple[str, Mapping[str, Any], list[str]], ...] = (
+            ("model", self.models, [entry.name for entry in catalog.models]),
+            ("task", self.tasks, [entry.name for entry in catalog.tasks]),
+            ("demo", self.demos, list(catalog.demos)),
+        )
+        for kind, known, names in kinds:
             taken = sorted({name for name in names if name in known or names.count(name) > 1})
             if taken:
                 raise DuplicateNameError(f"The {kind} name {taken[0]!r} is taken already; choose another name.")
@@ -65,7 +72,17 @@ def registry() -> Registry:
     """The registry of this process, with every installed catalogue in it."""
     found = Registry()
     for point in sorted(entry_points(group=CATALOG_GROUP), key=lambda point: point.name):
-        found.add(point.load())
+        try:
+            catalog = point.load()
+            if not isinstance(catalog, Catalog):
+                raise TypeError(f"expected a zoo.records.Catalog, got {type(catalog).__name__}")
+            found.add(catalog)
+        except Exception as error:  # a third party's code may raise anything; the cause is kept
+            owner = f" of the package {point.dist.name} {point.dist.version}" if point.dist is not None else ""
+            raise CatalogError(
+                f"The catalogue {point.name!r}{owner} ({point.value}) cannot be used: {type(error).__name__}: {error}. "
+                "Repair or uninstall that package."
+            ) from error
     return found
 
 
@@ -162,9 +179,10 @@ def find_weights(entry: Entry, weights: str | bool) -> Weights:
     Raises: UnknownNameError if the entry has no weights, or none of that tag.
     """
     if not entry.weights:
+        asked = "" if weights is True or weights == "default" else f", and no file {weights!r} exists"
         raise UnknownNameError(
-            f"{entry.name} has no published weights in the zoo. Pass weights=None to train from scratch, "
-            "or the path of a .safetensors or .pth file."
+            f"{entry.name} has no published weights in the zoo{asked}. Start from scratch (weights=None; on the "
+            "command line --from-scratch), or pass the path of a .safetensors or .pth file."
         )
     if weights is True or weights == "default":
         return entry.weights[0]
@@ -177,16 +195,31 @@ def find_weights(entry: Entry, weights: str | bool) -> Weights:
 
 
 def check_arguments(name: str, builder: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
-    """Raises UnknownArgumentError with the nearest valid names if `builder` does not take one of `arguments`."""
+    """Checks arguments against the parameters of `builder`, before anything is built.
+
+    Raises: UnknownArgumentError with the nearest valid names if it does not take one of them; ValueError if a number or
+            text is given where its annotation wants another plain type.
+    """
     parameters = inspect.signature(builder).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    for argument in arguments:
-        if argument not in parameters:
-            raise UnknownArgumentError(
-                f"{name} takes no argument {argument!r}. {nearest(argument, parameters)} "
-                f"Valid: {', '.join(parameters) or 'none'}."
-            )
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for argument, value in arguments.items():
+        if argument in parameters:
+            wanted = parameters[argument].annotation
+            if not _is_plain_fit(value, wanted):
+                words = getattr(wanted, "__name__", None) if isinstance(wanted, type) else None
+                raise ValueError(f"{name}: {argument} must be {words or wanted}, got {value!r}.")
+        elif not takes_any:
+            hint = nearest(argument, parameters)
+            every = "" if hint.startswith("Known") else f" Valid: {', '.join(parameters) or 'none'}."
+            raise UnknownArgumentError(f"{name} takes no argument {argument!r}. {hint}{every}")
+
+
+def _is_plain_fit(value: Any, annotation: Any) -> bool:
+    """False only for a plain value where the annotation allows plain types alone, and not this one's."""
+    kinds = set(get_args(annotation)) if isinstance(annotation, UnionType) else {annotation}
+    if not kinds <= PLAIN_TYPES or type(value) not in PLAIN_TYPES:
+        return True
+    return type(value) in kinds or (type(value) is int and float in kinds)
 
 
 def create_model(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from vision.data.listing import EXTENSIONS
 from vision.data.transforms import preprocessing_from
 from zoo.data import Bundle
 from zoo.errors import DataError
@@ -42,6 +43,7 @@ class ImageClassification(Task):
     name = "vision/classification"
     monitor = "accuracy"
     mode: Literal["min", "max"] = "max"
+    suffixes = EXTENSIONS
 
     def __init__(
         self,
@@ -65,7 +67,7 @@ class ImageClassification(Task):
         self.losses_reference = losses
         self._own_losses = None if losses is None else import_object(losses)
         self._weights = None if class_weights is None else torch.tensor(self.class_weights)
-        self._loss = make_loss("cross_entropy", label_smoothing=label_smoothing, class_weights=self._weights)
+        self._loss = make_loss("cross_entropy", label_smoothing=label_smoothing, class_weights=self.class_weights)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, **options: Any) -> "ImageClassification":
@@ -102,8 +104,7 @@ class ImageClassification(Task):
         if isinstance(output, AuxiliaryLogits):
             for side in output.auxiliary:
                 loss = loss + output.weight * self._loss(side, targets)
-        accuracy = (logits.detach().argmax(1) == targets).float().mean()
-        return {"loss": loss, "accuracy": accuracy}
+        return {"loss": loss, "accuracy": (logits.argmax(1) == targets).mean(dtype=torch.float32)}
 
     def mean_weight(self, batch: Batch) -> float | Tensor:
         if self._weights is None or self._own_losses is not None:
@@ -159,7 +160,14 @@ class ImageClassification(Task):
         return read_inputs(paths, self.preprocessing)
 
     def explain(
-        self, model: nn.Module, inputs: Any, *, method: str = "grad_cam", target: Any = None, layer: Any = None
+        self,
+        model: nn.Module,
+        inputs: Any,
+        *,
+        method: str = "grad_cam",
+        target: Any = None,
+        layer: Any = None,
+        options: Mapping[str, Any] | None = None,
     ) -> "Explanation":
         from zoo.explanation import explain
 
@@ -170,7 +178,7 @@ class ImageClassification(Task):
         device = next(model.parameters()).device
         return explain(
             model, inputs.to(device), method=method, target=target, layer=layer, preprocessing=self.preprocessing,
-            labels=self.classes,
+            labels=self.classes, options=options,
         )  # fmt: skip
 
     def figures(self, metrics: Mapping[str, Metric]) -> dict[str, "Figure"]:

@@ -34,13 +34,13 @@ def run(*, out: Path, quick: bool = False) -> None:
         "precision": "bf16-mixed", "channels_last": True, "max_steps": 2 if quick else None,
     }  # fmt: skip
     contestants = {
-        "from scratch": lambda path: train(MODEL, FASHION_MNIST, epochs=4, lr=2e-3, out=path, **shared),
+        "from scratch": lambda path: train(
+            MODEL, FASHION_MNIST, epochs=6, lr=2e-3, schedule="one_cycle", out=path, **shared
+        ),
         "head on frozen features": lambda path: fine_tune(
             MODEL, FASHION_MNIST, strategy="head", epochs=20, lr=5e-3, cache_features=True, out=path, **shared
         ),
-        "fine-tuned": lambda path: fine_tune(
-            MODEL, FASHION_MNIST, epochs=3, head_epochs=1, lr=2e-3, body_lr_ratio=0.3, out=path, **shared
-        ),
+        "fine-tuned": lambda path: fine_tune(MODEL, FASHION_MNIST, epochs=5, out=path, **shared),
     }
     table = Table("", "test accuracy", "training", header_style="bold", box=None)
     runs: dict[str, Run] = {}
@@ -60,15 +60,19 @@ def run(*, out: Path, quick: bool = False) -> None:
     console.print(f"\nNow your own images: zoo train {MODEL} --data photos/   (photos/<class>/*.jpg)")
 
 
-def explain_some(run: Run, directory: Path, *, count: int = 8) -> Path:
-    """Writes a picture of `count` test images with the heat of Grad-CAM over them."""
+def explain_some(run: Run, directory: Path, *, count: int = 6) -> Path:
+    """Writes a picture of `count` test images with the heat of Grad-CAM over them.
+
+    The last feature map has only 2 x 2 cells at 64 pixels, so the last one with 8 x 8 is looked at.
+    """
     import torch
 
     test = run.bundle.test
     assert test is not None, "the embedded data have a test part"
     images = torch.stack([test[index][0] for index in range(count)])
+    layer = [info.name for info in run.model.feature_info if info.stride * 8 <= images.shape[-1]][-1]  # type: ignore[union-attr]
     path = directory / "explanations.png"
-    run.explain(images, method="grad_cam").save(path)
+    run.explain(images, method="grad_cam", layer=layer).save(path)
     return path
 
 

@@ -16,14 +16,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=FASHION_MNIST, help="folder with a sub-folder per class, or .csv")
     parser.add_argument("--model", default="efficientnet_lite0", help="any name with weights, also timm:...")
     parser.add_argument("--weights", default="default", help="tag, or path of a file")
-    parser.add_argument("--epochs", type=int, default=3, help="epochs on all parameters, after one on the head")
+    parser.add_argument("--epochs", type=int, default=5, help="epochs on all parameters, after one on the head")
     parser.add_argument("--size", type=int, default=64, help="height and width of the crop, pixels")
     parser.add_argument("--out", type=Path, help="run directory; the next free one under runs/ if not given")
     arguments = parser.parse_args()
     try:
         run = fine_tune(
-            arguments.model, arguments.data, weights=arguments.weights, epochs=arguments.epochs, lr=2e-3,
-            body_lr_ratio=0.3, precision="bf16-mixed", channels_last=True, out=arguments.out,
+            arguments.model, arguments.data, weights=arguments.weights, epochs=arguments.epochs,
+            precision="bf16-mixed", channels_last=True, out=arguments.out,
             data_options={"size": arguments.size, "augment": "light"},
         )  # fmt: skip
     except ZooError as error:

@@ -5,12 +5,13 @@ Shapes: B rows, D channels, h x w cells of a layer's map, C classes.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from zoo.errors import UnknownArgumentError, check_name, nearest
+from zoo.errors import check_name
+from zoo.registry import check_arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def make_method(
 ) -> Method:
     """The method of that name with these options, or the method itself.
 
-    Raises: UnknownNameError, UnknownArgumentError; TypeError for options beside a method object.
+    Raises: UnknownNameError, UnknownArgumentError, ValueError for an option's value; TypeError for options beside a method object.
     """
     if isinstance(method, Method):
         if options:
@@ -80,8 +81,5 @@ def make_method(
     if not isinstance(method, str):
         raise TypeError(f"method must be a name or a Method such as GradCAM(), got {type(method).__name__}.")
     check_name("explanation method", method, known)
-    names = [field.name for field in fields(known[method])]
-    for option in options or {}:
-        if option not in names:
-            raise UnknownArgumentError(f"Method {method!r} has no option {option!r}. {nearest(option, names)}")
+    check_arguments(f"Method {method!r}", known[method], options or {})
     return known[method](**(options or {}))

@@ -39,7 +39,7 @@ class Engine:
                 accelerator=recipe.accelerator,
                 devices=recipe.devices,
                 num_nodes=recipe.num_nodes,
-                strategy=recipe.strategy,
+                strategy=recipe.parallel,
                 **_precision(recipe),
             )
         if launch:
@@ -47,7 +47,7 @@ class Engine:
         self.device: torch.device = self.fabric.device
         self.rank: int = self.fabric.global_rank
         self.world_size: int = self.fabric.world_size
-        self.bare: bool = self.world_size == 1 and recipe.precision == "32-true" and recipe.strategy == "auto"
+        self.bare: bool = self.world_size == 1 and recipe.precision == "32-true" and recipe.parallel == "auto"
         self._on_cpu = self.device.type == "cpu"
 
     @property

@@ -1,24 +1,28 @@
 """The two ways to start a run: `train` from the weights given, and `fine_tune` stage by stage from trained ones."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from zoo.data import Bundle, load_data
 from zoo.errors import UnknownNameError
+from zoo.optim import apply_schedule, make_optimizer, make_schedule
 from zoo.records import Entry
-from zoo.registry import check_arguments, create_model_with_report, find_weights, model_info, trained_structure
+from zoo.registry import check_arguments, model_info, trained_structure
+from zoo.training.building import build_model
 from zoo.training.callbacks import Callback
-from zoo.training.checkpoint import random_state, restore_random_state, seed_everything
 from zoo.training.engine import Engine
+from zoo.training.frozen import data_key
 from zoo.training.recipe import Recipe, Stage, check_options
-from zoo.training.run import PathLike, Run, create_directory, task_class, write_config
-from zoo.training.strategies import STRATEGIES, Strategy, fine_tuning_stages
-from zoo.training.surgery import layer_groups, quiet_new_head
+from zoo.training.run import PathLike, Run, as_json, create_directory, task_class, write_config
+from zoo.training.strategies import Strategy, fine_tuning_stages
+from zoo.training.surgery import layer_groups
 from zoo.training.task import Task
 from zoo.training.trainer import Trainer
 
@@ -81,6 +85,7 @@ def fine_tune(
     lr: float = 1e-3,
     body_lr_ratio: float = 0.1,
     schedule: str = "one_cycle",
+    schedule_options: Mapping[str, Any] | None = None,
     cache_features: bool = False,
     out: PathLike | None = None,
     model_options: Mapping[str, Any] | None = None,
@@ -92,31 +97,28 @@ def fine_tune(
 ) -> Run:
     """Fits trained weights to your data, and returns the run.
 
-    The head is replaced by a new one for the classes of the data. Then, by `strategy`:
+    Where the data have another number of classes than the weights, the head is replaced by a new one; side heads, such
+    as GoogLeNet's, likewise, and they train with it. Then, by `strategy`:
     "two_stage": `head_epochs` on the head with the body frozen, BatchNorm statistics too; then `epochs` on all, at
                  rates that fall from `lr` at the head to `lr * body_lr_ratio` at the first layers.
     "head":      `epochs` on the head alone; with `cache_features` the body runs once over the data, without
-                 augmentation, and its features are kept on disk.
+                 augmentation, and its features are kept on disk if the data can be recognised.
     "gradual":   `epochs` over stages that each unfreeze more of the body, from the head down.
     "full":      `epochs` on all parameters from the start, at the same falling rates.
 
     Other arguments as for `train`.
     """
     check_options("fine_tune", recipe_options, RECIPE_OPTIONS)
-    if strategy not in STRATEGIES:
-        raise ValueError(f"strategy is {strategy!r}; expected one of {', '.join(STRATEGIES)}.")
-    if not 0 < body_lr_ratio <= 1:
-        raise ValueError(f"body_lr_ratio is {body_lr_ratio}; it must be in (0, 1].")
+    choices: dict[str, Any] = {
+        "epochs": epochs, "head_epochs": head_epochs, "lr": lr, "body_lr_ratio": body_lr_ratio, "schedule": schedule,
+        "schedule_options": schedule_options, "cache_features": cache_features,
+    }  # fmt: skip
+    fine_tuning_stages(strategy, num_groups=1, **choices)  # for its checks, before anything is read
     job = Job.prepare(
         model, data, task=task, weights=weights, recipe=Recipe(**{"weight_decay": 0.01, **recipe_options}),
         model_options=model_options, data_options=data_options, task_options=task_options,
     )  # fmt: skip
-    job.set_stages(
-        fine_tuning_stages(
-            strategy, num_groups=len(layer_groups(job.model)), epochs=epochs, head_epochs=head_epochs, lr=lr,
-            body_lr_ratio=body_lr_ratio, schedule=schedule, cache_features=cache_features,
-        )
-    )  # fmt: skip
+    job.set_stages(fine_tuning_stages(strategy, num_groups=len(layer_groups(job.model)), **choices))
     return job.start(out=out, callbacks=callbacks, progress=progress)
 
 
@@ -147,6 +149,7 @@ class Job:
         task_options: Mapping[str, Any] | None,
     ) -> "Job":
         """Reads the data, and builds the task and the model for them."""
+        _check_objects(model, task, weights, model_options, task_options)
         entry = model_info(model) if isinstance(model, str) else None
         bundle = _read(data, entry, task, weights, data_options)
         built = task if isinstance(task, Task) else _build_task(task, entry, bundle, task_options)
@@ -159,12 +162,12 @@ class Job:
                 **built.model_arguments(entry),
                 **(model_options or {}),
             }
-            model_module = _build_model(model, arguments, weights, recipe, engine)
+            model_module = build_model(model, arguments, weights, recipe, engine)
         else:
-            if model_options:
-                raise ValueError("model_options are for models built by name; this one is built already.")
             model_module = model
         kept = weights if weights is None or isinstance(weights, bool) else str(weights)
+        if isinstance(kept, str) and Path(kept).exists():
+            kept = str(Path(kept).absolute())
         name = model if isinstance(model, str) else None
         return cls(name, arguments, kept, model_module, built, bundle, recipe, engine)
 
@@ -174,20 +177,41 @@ class Job:
 
     def start(self, *, out: PathLike | None, callbacks: Sequence[Callback], progress: bool) -> Run:
         """Makes the run directory and trains."""
+        self._check_recipe()
+        config = self._config()
+        as_json(config, name="config.json")  # what cannot be kept must show before there is a directory
         path = self.bundle.origin.get("path")
         title = f"{self.name or type(self.model).__name__}-{Path(str(path)).stem if path else 'arrays'}"
         directory = None
         if self.engine.leads:
             directory = create_directory(out, name=title)
-            write_config(directory, self._config())
+            write_config(directory, config)
+            held_out = 0 if self.bundle.validation is None else len(self.bundle.validation)
+            logger.info("%s: training on %d rows, %d for validation", directory, len(self.bundle.train), held_out)
         directory = self.engine.broadcast(directory)
         trainer = Trainer(
             model=self.model, task=self.task, train=self.bundle.train, validation=self.bundle.validation,
             recipe=self.recipe, directory=directory, callbacks=callbacks, progress=progress, engine=self.engine,
-            fingerprint=self.bundle.fingerprint,
+            fingerprint=data_key(self.bundle),
         )  # fmt: skip
         trainer.fit()
         return Run(directory, model=self.model, task=self.task, bundle=self.bundle).finish(trainer)
+
+    def _check_recipe(self) -> None:
+        """Raises what the trainer would raise for an optimizer, a schedule or early stopping, before it starts."""
+        recipe = self.recipe
+        if recipe.patience is not None and self.bundle.validation is None:
+            raise ValueError("patience (early stopping) needs validation data, and there is none.")
+        batches = self.bundle.train.num_batches(batch_size=recipe.batch_size, world_size=self.engine.world_size)
+        for stage in recipe.stages:
+            optimizer = make_optimizer(
+                recipe.optimizer, [nn.Parameter(torch.zeros(1))], lr=stage.lr, **recipe.optimizer_options
+            )
+            steps = min(stage.epochs * math.ceil(batches / recipe.accumulate), recipe.max_steps or math.inf)
+            schedule = make_schedule(
+                stage.schedule, total_steps=int(steps), warmup_steps=stage.warmup_steps, **stage.schedule_options
+            )
+            apply_schedule(optimizer, schedule, 0)
 
     def _config(self) -> dict[str, Any]:
         return {
@@ -198,21 +222,21 @@ class Job:
         }
 
 
-def _build_model(
-    name: str, arguments: Mapping[str, Any], weights: PathLike | bool | None, recipe: Recipe, engine: Engine
-) -> nn.Module:
-    """Builds with the recipe's seed, so that the head is the same in every process and every repetition."""
-    before = random_state()
-    seed_everything(recipe.seed)
-    try:
-        model, report = engine.run_first_on_leader(
-            lambda: create_model_with_report(name, weights=weights, arguments=arguments)
-        )
-    finally:
-        restore_random_state(before)
-    if report is not None:
-        quiet_new_head(model, fresh=[*report.new, *(row[0] for row in report.mismatched)])
-    return model
+def _check_objects(
+    model: str | nn.Module,
+    task: str | Task | None,
+    weights: PathLike | bool | None,
+    model_options: Mapping[str, Any] | None,
+    task_options: Mapping[str, Any] | None,
+) -> None:
+    """Raises ValueError for what would have no effect on a model or task that is an object already."""
+    if not isinstance(model, str):
+        if model_options:
+            raise ValueError("model_options are for models built by name; this one is built already.")
+        if weights not in (None, False, "default"):
+            raise ValueError("weights are for models built by name; load them into this one yourself.")
+    if isinstance(task, Task) and task_options:
+        raise ValueError("task_options are for tasks built by name; this one is built already.")
 
 
 def _task_name(task: str | Task | None, entry: Entry | None, data: PathLike | Bundle) -> str:
@@ -237,14 +261,11 @@ def _read(
         return data
     preprocessing = None if entry is None else entry.preprocessing
     if entry is not None and entry.weights and weights is not None and weights is not False:
-        record = find_weights(entry, weights if _is_tag(entry, weights) else "default")  # type: ignore[arg-type]
-        preprocessing = record.preprocessing
-    chosen = {"preprocessing": preprocessing, "input_shape": entry.input_shape if entry is not None else None}
-    return load_data(data, task=_task_name(task, entry, data), **{**chosen, **(options or {})})
-
-
-def _is_tag(entry: Entry, weights: PathLike | bool) -> bool:
-    return any(record.tag == weights for record in entry.weights)
+        tag = str(weights).lower()
+        chosen = [record for record in entry.weights if record.tag.lower() == tag] or entry.weights
+        preprocessing = chosen[0].preprocessing
+    given = {"preprocessing": preprocessing, "input_shape": entry.input_shape if entry is not None else None}
+    return load_data(data, task=_task_name(task, entry, data), **{**given, **(options or {})})
 
 
 def _build_task(task: str | None, entry: Entry | None, bundle: Bundle, options: Mapping[str, Any] | None) -> Task:

@@ -2,11 +2,10 @@
 
 import csv
 import json
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zoo.training.callbacks import Callback
 from zoo.training.checkpoint import write_atomically
@@ -41,24 +40,24 @@ class JSONLLogger(Callback):
 
     def __init__(self) -> None:
         self._length = 0
+        self._file: BinaryIO | None = None
 
     def on_fit_start(self, trainer: "Trainer") -> None:
-        path = self._path(trainer)
-        if path is not None and path.exists():
-            os.truncate(path, min(self._length, path.stat().st_size))
+        if trainer.directory is not None and trainer.engine.leads:
+            self._file = open(trainer.directory / "metrics.jsonl", "ab")  # noqa: SIM115
+            self._file.truncate(self._length)
 
     def on_log(self, trainer: "Trainer", record: Mapping[str, Any]) -> None:
-        path = self._path(trainer)
-        if path is not None:
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(json.dumps({**record, "time": round(time.time(), 3)}) + "\n")
-            self._length = path.stat().st_size
+        if self._file is not None:
+            line = (json.dumps({**record, "time": round(time.time(), 3)}) + "\n").encode()
+            self._file.write(line)
+            self._file.flush()
+            self._length += len(line)
 
-    @staticmethod
-    def _path(trainer: "Trainer") -> Path | None:
-        if trainer.directory is None or not trainer.engine.leads:
-            return None
-        return trainer.directory / "metrics.jsonl"
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def state_dict(self) -> dict[str, Any]:
         return {"length": self._length}
@@ -68,20 +67,27 @@ class JSONLLogger(Callback):
 
 
 class CSVLogger(Callback):
-    """Keeps one row for each epoch in `epochs.csv`, for spreadsheets."""
+    """Keeps one row for each epoch in `epochs.csv`, for spreadsheets. New columns, of a later stage, rewrite it."""
+
+    def __init__(self) -> None:
+        self._columns: list[str] = []
 
     def on_log(self, trainer: "Trainer", record: Mapping[str, Any]) -> None:
         if record["event"] != "epoch" or trainer.directory is None or not trainer.engine.leads:
             return
-        columns = list(dict.fromkeys(name for row in trainer.history for name in row))
+        path, row = trainer.directory / "epochs.csv", trainer.history[-1]
+        if self._columns and row.keys() <= set(self._columns):
+            with open(path, "a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self._columns).writerow(row)
+            return
+        self._columns = list(dict.fromkeys(name for row in trainer.history for name in row))
+        write_atomically(path, lambda temporary: self._write_all(temporary, trainer.history), flush=False)
 
-        def write(path: Path) -> None:
-            with open(path, "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, columns)
-                writer.writeheader()
-                writer.writerows(trainer.history)
-
-        write_atomically(trainer.directory / "epochs.csv", write, flush=False)
+    def _write_all(self, path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self._columns)
+            writer.writeheader()
+            writer.writerows(history)
 
 
 class TensorBoardLogger(Callback):
@@ -140,11 +146,13 @@ class ProgressBar(Callback):
     def on_step_end(self, trainer: "Trainer") -> None:
         if self._bar is not None and (now := time.monotonic()) >= self._due:
             self._due = now + self._refresh
-            done = trainer.position.batch
             self._bar.update(
-                self._row, completed=done, total=trainer.batches_per_epoch, description=trainer.describe_position(),
+                self._row,
+                completed=trainer.position.batch,
+                total=trainer.stage.batches_per_epoch,
+                description=trainer.describe_position(),
                 shown=self._shown,
-            )  # fmt: skip
+            )
             self._bar.refresh()
 
     def on_log(self, trainer: "Trainer", record: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from zoo.errors import UnknownArgumentError, nearest
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+PARALLEL = ("auto", "ddp")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
@@ -35,8 +36,10 @@ class Stage:
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise ValueError(f"Stage {self.name!r}: epochs is {self.epochs}; at least 1 is needed.")
-        if not self.lr > 0:
-            raise ValueError(f"Stage {self.name!r}: lr is {self.lr}; it must be above 0.")
+        if self.trainable is not None and self.trainable < 1:
+            raise ValueError(f"Stage {self.name!r}: trainable is {self.trainable}; give at least 1, or None.")
+        if not 0 < self.lr < float("inf"):
+            raise ValueError(f"Stage {self.name!r}: lr is {self.lr}; it must be above 0 and finite.")
         if not 0 < self.lr_decay <= 1:
             raise ValueError(f"Stage {self.name!r}: lr_decay is {self.lr_decay}; it must be in (0, 1].")
         if self.cache_features and self.trainable != 1:
@@ -59,6 +62,7 @@ class Recipe:
                             not spent on writing files; the end of a stage is always kept.
     num_workers:            processes that load data, for data that is not in memory.
     devices:                how many; more than 1 starts processes through Lightning Fabric.
+    parallel:               "auto", or "ddp" for distributed data parallel.
     """
 
     stages: tuple[Stage, ...] = (Stage(),)
@@ -82,7 +86,7 @@ class Recipe:
     accelerator: str = "auto"
     devices: int = 1
     num_nodes: int = 1
-    strategy: str = "auto"
+    parallel: str = "auto"
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
@@ -93,8 +97,15 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; give at least 1, or None.")
+        for name in ("weight_decay", "num_workers", "checkpoint_seconds"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative.")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"clip_norm is {self.clip_norm}; give a norm above 0, or None.")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}.")
+        if self.parallel not in PARALLEL:
+            raise ValueError(f"parallel is {self.parallel!r}; expected one of {', '.join(PARALLEL)}.")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise ValueError(f"ema is {self.ema}; a decay per step in [0, 1) is needed, 0.999 for instance.")
         if not self.stages:

@@ -15,9 +15,11 @@ from torch import nn
 from zoo.data import Bundle, load_data
 from zoo.errors import DataError, RunError
 from zoo.registry import create_model, import_object, task_info
+from zoo.training.building import build_model
 from zoo.training.callbacks import Callback
 from zoo.training.checkpoint import write_atomically
 from zoo.training.engine import Engine
+from zoo.training.frozen import data_key
 from zoo.training.recipe import Recipe
 from zoo.training.task import Prediction, Task, evaluate
 from zoo.training.trainer import Trainer
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 FORMAT = 1
 CONFIG = "config.json"
+PARTS = ("model", "task", "data", "recipe")
 WEIGHTS = "model.safetensors"
+CURVES = "curves.png"
 
 PathLike = str | Path
 
@@ -52,8 +56,7 @@ class Run:
     ) -> None:
         self.directory = Path(directory)
         self.config = read_config(self.directory)
-        if model is not None:
-            self.model = model
+        self._module = model
         if task is not None:
             self.task = task
         self._bundle = bundle
@@ -75,22 +78,28 @@ class Run:
     @cached_property
     def model(self) -> nn.Module:
         """The model with its best weights, in evaluation mode."""
-        model = self._build_model()
         path = self.directory / WEIGHTS
         if not path.is_file():
             raise RunError(
-                f"{self.directory} has no {WEIGHTS} yet: it was stopped in its first epoch. `zoo resume` it."
+                f"{self.directory} has no {WEIGHTS}: it was stopped in its first epoch, or the file was moved. "
+                f"`zoo resume {self.directory}` goes on with a run that was stopped."
             )
+        model = self._build_model()
         load_into(model, path)
         return model.eval()
 
-    def _build_model(self) -> nn.Module:
+    def _build_model(self, engine: Engine | None = None) -> nn.Module:
+        """The structure, for weights to be loaded; with an `engine`, the model as it was before training."""
         made = self.config["model"]
+        if self._module is not None:
+            return self._module
         if made["name"] is None:
             raise RunError(
                 f"{self.directory} was trained from a module of your own, which it cannot build. "
                 "Pass it: zoo.load_run(directory, model=module)."
             )
+        if engine is not None:
+            return build_model(made["name"], made["arguments"], made["weights"], self.recipe, engine)
         return create_model(made["name"], **made["arguments"])
 
     @property
@@ -118,25 +127,33 @@ class Run:
     @property
     def history(self) -> list[dict[str, Any]]:
         """The record of each epoch, from `metrics.jsonl`."""
+        return [record for record in self._records() if record["event"] == "epoch"]
+
+    def _records(self) -> list[dict[str, Any]]:
+        """All records of `metrics.jsonl`; a last line that a kill cut short is left out."""
         path = self.directory / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        return [record for record in map(json.loads, lines) if record["event"] == "epoch"]
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
+        return [json.loads(line) for line in lines]
 
     def evaluate(self, data: Bundle | PathLike | None = None, *, split: str | None = None) -> dict[str, float]:
         """Metrics of the best weights on a part of the data; writes them to `results.json`, with pictures.
 
-        data:  other data than the run's own.
-        split: "test", "validation" or "train"; None takes the test data, or the validation data where there are none.
+        data:  other data than the run's own: a bundle, or a path, all of which is taken as it is, unless it names parts
+               of its own.
+        split: "test", "validation" or "train"; None takes the first of the first two that there is, and of other data
+               without these "train".
         """
         bundle = self._data(data)
-        name = split or ("test" if bundle.test is not None else "validation")
-        source = getattr(bundle, name, None) if name in ("train", "validation", "test") else None
-        if source is None:
-            raise DataError(f"There is no {name!r} part in these data; expected train, validation or test.")
+        parts = bundle.parts
+        order = [name for name in ("test", "validation", "train") if name in parts and (data or name != "train")]
+        name = split or next(iter(order), "validation")
+        if name not in parts:
+            raise DataError(f"There is no {name!r} part in these data; pass split= as one of {', '.join(parts)}.")
+        source = parts[name]
+        logger.info("judging the %s data: %d rows", name, len(source))
         engine = Engine(Recipe(accelerator=self.recipe.accelerator), launch=False)
         model = self.model.to(engine.device)
-        source = source.unaugmented() if hasattr(source, "unaugmented") else source
-        batches = source.batches(batch_size=self.recipe.batch_size, num_workers=self.recipe.num_workers)
+        batches = source.unaugmented().batches(batch_size=self.recipe.batch_size, num_workers=self.recipe.num_workers)
         values, metrics = evaluate(model, self.task, batches, engine=engine)
         if data is None:
             results = {**self.results, name: values}
@@ -162,34 +179,50 @@ class Run:
         method: str = "grad_cam",
         target: Any = None,
         layer: Any = None,
+        options: Mapping[str, Any] | None = None,
     ) -> "Explanation":
-        """Why the model answers so for a file, for several, or for a batch of inputs."""
-        return self.task.explain(self.model, self._inputs(inputs), method=method, target=target, layer=layer)
+        """Why the model answers so for a file, for several, or for a batch of inputs.
+
+        options: of the method, such as num_samples of "smooth_grad".
+        """
+        return self.task.explain(
+            self.model, self._inputs(inputs), method=method, target=target, layer=layer, options=options
+        )
 
     def resume(self, *, callbacks: Sequence[Callback] = (), progress: bool = True) -> "Run":
         """Goes on from the last checkpoint as if the run had never stopped; nothing happens to a finished one.
 
         callbacks: of your own, which a run cannot keep.
         """
-        model = self.model if self.config["model"]["name"] is None else self._build_model()
-        bundle = self.bundle
-        trainer = Trainer(
-            model=model, task=self.task, train=bundle.train, validation=bundle.validation, recipe=self.recipe,
-            directory=self.directory, callbacks=callbacks, progress=progress, fingerprint=bundle.fingerprint,
-        )  # fmt: skip
+        if self._is_finished():
+            logger.info("%s is finished; there is nothing to go on with", self.directory)
+            return self
         checkpoint = self.directory / "checkpoints" / "last.pt"
-        trainer.fit(resume_from=checkpoint if checkpoint.is_file() else None)
+        started = checkpoint.is_file()
+        engine, bundle = Engine(self.recipe), self.bundle
+        trainer = Trainer(
+            model=self._build_model(None if started else engine), task=self.task, train=bundle.train,
+            validation=bundle.validation, recipe=self.recipe, directory=self.directory, callbacks=callbacks,
+            progress=progress, engine=engine, fingerprint=data_key(bundle),
+        )  # fmt: skip
+        trainer.fit(resume_from=checkpoint if started else None)
         return self.finish(trainer)
 
+    def _is_finished(self) -> bool:
+        """Whether training ended and `finish` wrote its last file."""
+        records = self._records()
+        return bool(records) and records[-1]["event"] == "end" and (self.directory / CURVES).is_file()
+
     def finish(self, trainer: Trainer) -> "Run":
-        """Takes the best weights of a trained model and writes curves and results."""
+        """Takes the best weights of a trained model and writes results and curves."""
+        trainer.engine.barrier()
         self.model = trainer.model
+        load_into(self.model, self.directory / WEIGHTS)
         if trainer.engine.leads:
-            load_into(self.model, self.directory / WEIGHTS)
-            self.curves().savefig(self.directory / "curves.png", dpi=120)
             for split in ("validation", "test"):
                 if getattr(self.bundle, split) is not None:
                     self.evaluate(split=split)
+            self.curves().savefig(self.directory / CURVES, dpi=120)
         trainer.engine.barrier()
         return self
 
@@ -200,17 +233,32 @@ class Run:
         return curves_figure(self.history)
 
     def _data(self, data: Bundle | PathLike | None) -> Bundle:
+        """The run's own data, or others that must have its classes."""
         if data is None:
             return self.bundle
+        classes = getattr(self.task, "classes", None)
         if isinstance(data, Bundle):
-            return data
-        options = {key: value for key, value in self.config["data"]["origin"].items() if key != "path"}
-        return load_data(data, task=self.config["task"]["name"], **options)
+            bundle = data
+        else:
+            origin = self.config["data"]["origin"]
+            if not origin:
+                raise DataError("This run was trained on data given in memory: pass a Bundle made in the same way.")
+            whole = {"classes": None if classes is None else list(classes), "validation": 0.0, "test": 0.0}
+            options = {key: whole.get(key, value) for key, value in origin.items() if key != "path"}
+            bundle = load_data(data, task=self.config["task"]["name"], **options)
+        if classes is not None and bundle.classes is not None and tuple(bundle.classes) != tuple(classes):
+            raise DataError(
+                f"The run was trained on the classes {', '.join(classes)}, and these data have "
+                f"{', '.join(bundle.classes)}. Name them alike and in the same order."
+            )
+        return bundle
 
     def _inputs(self, inputs: Any) -> Any:
         if isinstance(inputs, str | Path):
             return self.task.read_inputs([Path(inputs)])
-        if isinstance(inputs, Sequence) and inputs and all(isinstance(item, str | Path) for item in inputs):
+        if isinstance(inputs, Sequence) and not inputs:
+            raise DataError("There is nothing to predict for: the list of inputs is empty.")
+        if isinstance(inputs, Sequence) and all(isinstance(item, str | Path) for item in inputs):
             return self.task.read_inputs([Path(item) for item in inputs])
         return inputs
 
@@ -218,18 +266,31 @@ class Run:
 def load_run(
     directory: PathLike, *, model: nn.Module | None = None, data: Bundle | None = None, task: Task | None = None
 ) -> Run:
-    """Opens a run directory. `model` and `data` are needed only for what the run was given as Python objects."""
-    if model is not None and (Path(directory) / WEIGHTS).is_file():
-        load_into(model, Path(directory) / WEIGHTS)
+    """Opens a run directory. `model` and `data` are needed only for what the run was given as Python objects.
+
+    A `model` gets the run's weights, if there are any yet.
+    """
+    run = Run(directory, model=model, bundle=data, task=task)
+    if model is not None and (run.directory / WEIGHTS).is_file():
+        load_into(model, run.directory / WEIGHTS)
         model.eval()
-    return Run(directory, model=model, bundle=data, task=task)
+    return run
 
 
 def load_into(model: nn.Module, path: Path) -> None:
-    """Puts the weights of a run's file into `model`, every one of them."""
+    """Puts the weights of a run's file into `model`, every one of them.
+
+    Raises: RunError if the file is missing or damaged, or is of another model.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import load_model
 
-    load_model(model, str(path), strict=True)
+    try:
+        load_model(model, str(path), strict=True)
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"The weights {path} are missing or damaged: {error}. Restore them, or train anew.") from error
+    except RuntimeError as error:
+        raise RunError(f"The weights {path} are not of this {type(model).__name__}: {error}") from error
 
 
 def create_directory(out: PathLike | None, *, name: str) -> Path:
@@ -279,28 +340,43 @@ def read_config(directory: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
-    if config.get("format") != FORMAT:
-        raise RunError(f"{path} is of format {config.get('format')}; this version reads {FORMAT}.")
-    return config
+        raise RunError(f"{path} is damaged: {error}. Restore it, or train anew.") from error
+    if isinstance(config, dict) and config.get("format", FORMAT) != FORMAT:
+        raise RunError(
+            f"{path} is of format {config['format']}; this version reads {FORMAT}. Use the version of the zoo that "
+            f"wrote it ({config.get('zoo', 'unknown')})."
+        )
+    missing = [part for part in PARTS if not isinstance(config, dict) or not isinstance(config.get(part), dict)]
+    if missing or "format" not in config:
+        raise RunError(f"{path} is damaged: it lacks {', '.join(missing) or 'its format'}. Restore it, or train anew.")
+    return config  # type: ignore[no-any-return]
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON atomically; dataclasses become objects and paths strings."""
+    """Writes JSON atomically."""
+    text = as_json(value, name=path.name)
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_atomically(path, write)
+
+
+def as_json(value: Any, *, name: str) -> str:
+    """JSON in which dataclasses are objects and paths strings.
+
+    name:   of the file it is for.
+    Raises: TypeError for a value that JSON has nothing for.
+    """
 
     def plain(item: Any) -> Any:
         if is_dataclass(item) and not isinstance(item, type):
             return asdict(item)
         if isinstance(item, Path):
             return str(item)
-        raise TypeError(f"{item!r} of type {type(item).__name__} cannot be kept in {path.name}.")
+        raise TypeError(f"{item!r} of type {type(item).__name__} cannot be kept in {name}: give numbers and texts.")
 
-    text = json.dumps(value, indent=2, default=plain)
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text + "\n", encoding="utf-8")
-
-    write_atomically(path, write)
+    return json.dumps(value, indent=2, default=plain) + "\n"
 
 
 def task_class(name: str) -> type[Task]:

@@ -9,26 +9,28 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.heads import head_path
+from zoo.heads import head_paths, parts_above_body
 from zoo.training.task import ParameterGroups
 
 LayerGroup = list[nn.Parameter]
-MIN_SHARE = 0.5  # a block with more than this share of the body's parameters is taken apart
+LARGEST_SHARE = 0.5  # a block with more than this share of the body's layers is taken apart
 
 
 def layer_groups(model: nn.Module) -> list[LayerGroup]:
     """The parameters in groups from the input to the output; the last group is the head.
 
-    Parameters that a module holds directly, such as position embeddings, join the first group. Each parameter is in
-    one group. A head without parameters, such as fixed output codes, makes no group.
+    The last group also holds what is as new as the head where classes are replaced: side heads, the second classifier
+    of a distilled model, and layers between body and head. The others follow the order of definition. Parameters that
+    a module holds directly, such as position embeddings, join the first group. Each parameter is in one group. A head
+    without parameters, such as fixed output codes, makes no group.
     """
-    head = head_path(model)
-    head_group = list(model.get_submodule(head).parameters())
+    parts = parts_above_body(model)
+    above = [model.get_submodule(path) for path in parts]
+    head_group = list(dict.fromkeys(parameter for part in above for parameter in part.parameters()))
     taken = {id(parameter) for parameter in head_group}
-    body_size = sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in taken)
-    blocks = _blocks(model, "", head, MIN_SHARE * body_size)
+    num_layers = _num_layers(model) - sum(map(_num_layers, above))
     groups: list[LayerGroup] = [[]]
-    for block in blocks:
+    for block in _blocks(model, "", parts, LARGEST_SHARE * num_layers):
         fresh = [parameter for parameter in block.parameters() if id(parameter) not in taken]
         taken.update(id(parameter) for parameter in fresh)
         if not fresh:
@@ -42,18 +44,21 @@ def layer_groups(model: nn.Module) -> list[LayerGroup]:
     return [group for group in (*groups, head_group) if group]
 
 
-def _blocks(module: nn.Module, path: str, head: str, limit: float) -> list[nn.Module]:
-    """The children of `module` in order, without the head, large ones taken apart again."""
+def _num_layers(module: nn.Module) -> int:
+    """Modules that hold parameters themselves."""
+    return sum(any(True for _ in part.parameters(recurse=False)) for part in module.modules())
+
+
+def _blocks(module: nn.Module, path: str, heads: Sequence[str], limit: float) -> list[nn.Module]:
+    """The children of `module` in order, without the heads, those of more than `limit` layers taken apart again."""
     found: list[nn.Module] = []
     for name, child in module.named_children():
         child_path = f"{path}.{name}" if path else name
-        if child_path == head:
+        if child_path in heads:
             continue
-        children = list(child.children())
-        size = sum(parameter.numel() for parameter in child.parameters())
-        holds_head = head.startswith(f"{child_path}.")
-        if children and (holds_head or size > limit):
-            found += _blocks(child, child_path, head, limit)
+        holds_head = any(head.startswith(f"{child_path}.") for head in heads)
+        if any(True for _ in child.children()) and (holds_head or _num_layers(child) > limit):
+            found += _blocks(child, child_path, heads, limit)
         else:
             found.append(child)
     return found
@@ -61,16 +66,20 @@ def _blocks(module: nn.Module, path: str, head: str, limit: float) -> list[nn.Mo
 
 @torch.no_grad()
 def quiet_new_head(model: nn.Module, *, fresh: Sequence[str]) -> None:
-    """Sets a linear or convolutional head to zero if its tensors are among the `fresh` ones.
+    """Sets the last layer of the head to zero if its tensors are among the `fresh` ones; that of side heads likewise.
 
     The first predictions are then uniform, and the first gradients do not shake the trained body, which a head with
     large random weights does. Source: Kolesnikov et al. 2019, arXiv:1912.11370, section 3.3.
     """
-    path = head_path(model)
-    head = model.get_submodule(path)
-    if isinstance(head, (nn.Linear, nn.modules.conv._ConvNd)) and f"{path}.weight" in fresh:
-        for parameter in head.parameters(recurse=False):
-            parameter.zero_()
+    for path in head_paths(model):
+        layers = [
+            (name, module)
+            for name, module in model.get_submodule(path).named_modules(prefix=path)
+            if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd))
+        ]
+        if layers and f"{layers[-1][0]}.weight" in fresh:
+            for parameter in layers[-1][1].parameters(recurse=False):
+                parameter.zero_()
 
 
 def freeze_all_but(model: nn.Module, trainable: Sequence[LayerGroup]) -> None:
@@ -81,12 +90,19 @@ def freeze_all_but(model: nn.Module, trainable: Sequence[LayerGroup]) -> None:
 
 
 def train_mode(model: nn.Module) -> None:
-    """Training mode, but for modules whose parameters are all frozen: their BatchNorm statistics and dropout rest."""
+    """Training mode, but for modules whose parameters are all frozen: their BatchNorm statistics and dropout rest.
+
+    A norm that has statistics but no parameters rests if anything in the module that holds it is frozen.
+    """
     model.train()
     for module in model.modules():
-        parameters = list(module.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
+        flags = {parameter.requires_grad for parameter in module.parameters()}
+        if flags == {False}:
             module.eval()
+        elif False in flags:
+            for child in module.children():
+                if not any(True for _ in child.parameters()) and any(True for _ in child.buffers()):
+                    child.eval()
 
 
 def rate_groups(trainable: Sequence[LayerGroup], *, lr: float, lr_decay: float, weight_decay: float) -> ParameterGroups:

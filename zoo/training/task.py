@@ -29,13 +29,15 @@ class Task(ABC):
 
     A task must never keep the model: everything it does takes the model as an argument.
 
-    monitor: the validation metric by which the best weights are chosen.
-    mode:    whether a better `monitor` is larger ("max") or smaller ("min").
+    monitor:  the validation metric by which the best weights are chosen.
+    mode:     whether a better `monitor` is larger ("max") or smaller ("min").
+    suffixes: how the names of files end that `read_inputs` reads, in lower case; empty where any may do.
     """
 
     name: str
     monitor: str = "loss"
     mode: Literal["min", "max"] = "min"
+    suffixes: frozenset[str] = frozenset()
 
     @abstractmethod
     def losses(self, model: nn.Module, batch: Batch) -> Losses:
@@ -58,8 +60,17 @@ class Task(ABC):
         """What `predict` and `explain` take, from the user's files."""
 
     @abstractmethod
-    def explain(self, model: nn.Module, inputs: Any, *, method: str, target: Any, layer: Any) -> "Explanation":
-        """Why the model answers so for each row of `inputs`."""
+    def explain(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        *,
+        method: str,
+        target: Any,
+        layer: Any,
+        options: Mapping[str, Any] | None,
+    ) -> "Explanation":
+        """Why the model answers so for each row of `inputs`; `options` are the method's."""
 
     @abstractmethod
     def model_arguments(self, entry: Entry) -> dict[str, Any]:

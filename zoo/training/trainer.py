@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from zoo.data import Source
 from zoo.metrics import UndefinedMetricWarning
-from zoo.optim import make_schedule
 from zoo.training.callbacks import BestCheckpoint, Callback, EarlyStopping, ExponentialMovingAverage
 from zoo.training.checkpoint import (
     load_checkpoint,
@@ -26,12 +25,11 @@ from zoo.training.checkpoint import (
     seed_everything,
 )
 from zoo.training.engine import Engine
-from zoo.training.frozen import FrozenBody
 from zoo.training.interrupts import Interrupts
 from zoo.training.loggers import CSVLogger, JSONLLogger, ProgressBar, TensorBoardLogger
 from zoo.training.phases import Batch, Phase, Share, run_step
 from zoo.training.recipe import Recipe, Stage
-from zoo.training.surgery import freeze_all_but, layer_groups, rate_groups, train_mode
+from zoo.training.stages import ActiveStage
 from zoo.training.task import Task, evaluate
 from zoo.training.window import LossWindow
 
@@ -88,15 +86,11 @@ class Trainer:
         self.position = Position()
         self.history: list[dict[str, Any]] = []
         self.window = LossWindow()
-        self.phases: list[Phase] = []
-        self.batches_per_epoch = 0
         self.callbacks = [*self._implied_callbacks(progress), *callbacks]
         self._on_step = [hook for hook in self.callbacks if type(hook).on_step_end is not Callback.on_step_end]
-        self._modules: dict[str, nn.Module] = {}
-        self._frozen: FrozenBody | None = None
+        self._active: ActiveStage | None = None
         self._saved: dict[str, Any] | None = None
         self._saved_at = -math.inf
-        self._drop_last = False
 
     def fit(self, *, resume_from: Path | None = None) -> list[dict[str, Any]]:
         """Runs all stages and returns the history, one record for each epoch.
@@ -105,19 +99,19 @@ class Trainer:
         Raises: NonFiniteLossError; KeyboardInterrupt after the state was saved; RunError.
         """
         with self._session(resume_from) as interrupts:
-            for stage in self._stages_left():
-                self._start_stage(stage)
-                while self.position.epoch < stage.epochs and not self.position.stopped and not self.finished:
+            while self.position.stage < len(self.recipe.stages) and not self.finished:
+                self._start_stage()
+                while not self._stage_is_over():
                     self._train_epoch(interrupts)
                     self._end_epoch()
-                self._end_stage()
+                self.position = Position(stage=self.position.stage + 1, step=self.position.step)
             self.log("end", {})
         return self.history
 
     def _train_epoch(self, interrupts: Interrupts) -> None:
         recipe, position = self.recipe, self.position
-        self._train_mode()
-        for batches in grouped(self._batches(), recipe.accumulate):
+        self.stage.train_mode()
+        for batches in grouped(self.stage.batches(epoch=position.epoch, start=position.batch), recipe.accumulate):
             self.step(batches)
             for hook in self._on_step:
                 hook.on_step_end(self)
@@ -158,14 +152,29 @@ class Trainer:
         return sum(rows), [Share(*part.unbind()) for part in (counts / totals[:, None]).unbind(1)]
 
     @property
+    def stage(self) -> ActiveStage:
+        """The stage in progress; there is one from its start to the end of `fit`."""
+        assert self._active is not None, "no stage has begun"
+        return self._active
+
+    @property
+    def phases(self) -> list[Phase]:
+        """The phases of the stage in progress."""
+        return self.stage.phases
+
+    @property
     def finished(self) -> bool:
         """Whether the recipe's largest number of steps is reached."""
         return self.recipe.max_steps is not None and self.position.step >= self.recipe.max_steps
 
+    def _stage_is_over(self) -> bool:
+        position = self.position
+        return position.epoch >= self._recipe_stage.epochs or position.stopped or self.finished
+
     def stop_stage(self, reason: str) -> None:
         """Ends the stage after this epoch."""
         self.position.stopped = True
-        self.log("stage", {"message": f"{self._stage.name}: stopped early, {reason}"})
+        self.log("stage", {"message": f"{self._recipe_stage.name}: stopped early, {reason}"})
 
     def _end_epoch(self) -> None:
         position = self.position
@@ -180,24 +189,20 @@ class Trainer:
                     callback.on_validation_end(self, metrics)
         self.history.append({**self._where(), **record, **metrics})
         self.log("epoch", {**record, **metrics})
-        last = position.epoch >= self._stage.epochs or position.stopped or self.finished
-        due = last or time.monotonic() >= self._saved_at + self.recipe.checkpoint_seconds
+        due = self._stage_is_over() or time.monotonic() >= self._saved_at + self.recipe.checkpoint_seconds
         if self.engine.broadcast(due):
             self.save()
 
     def validate(self) -> dict[str, float]:
-        """The metrics of the weights in the model on the validation data."""
-        source = self.validation if self._frozen is None else self._frozen.validation
-        assert source is not None, "validate() is called with validation data alone"
-        batches = source.batches(
-            batch_size=self.recipe.batch_size,
-            rank=self.engine.rank,
-            world_size=self.engine.world_size,
-            num_workers=0 if self._frozen is not None else self.recipe.num_workers,
-        )
-        with warnings.catch_warnings():  # an early epoch may leave a class out; the NaN in the record says so
+        """The metrics of the weights in the model on the validation data, over all processes.
+
+        The module runs without the wrappers of distributed training, whose collectives would wait for ranks that
+        have no rows left.
+        """
+        with warnings.catch_warnings(), self.engine.autocast():
+            # An early epoch may leave a class out; the NaN in the record says so.
             warnings.simplefilter("ignore", UndefinedMetricWarning)
-            return evaluate(self._modules["model"], self.task, batches, engine=self.engine)[0]
+            return evaluate(self.stage.module, self.task, self.stage.validation_batches(), engine=self.engine)[0]
 
     def evaluation_weights(self) -> AbstractContextManager[Any]:
         """Inside, the model holds the weights that are to be judged: an average, if a callback keeps one."""
@@ -215,92 +220,34 @@ class Trainer:
             callback.on_log(self, record)
 
     def _where(self) -> dict[str, Any]:
-        return {"stage": self._stage.name, "epoch": self.position.epoch, "step": self.position.step}
+        return {"stage": self._recipe_stage.name, "epoch": self.position.epoch, "step": self.position.step}
 
     @property
-    def _stage(self) -> Stage:
+    def _recipe_stage(self) -> Stage:
         return self.recipe.stages[min(self.position.stage, len(self.recipe.stages) - 1)]
 
     def describe_position(self) -> str:
         """Stage and epoch for people, such as "head, epoch 2/5"."""
-        stage = self._stage
+        stage = self._recipe_stage
         return (
             f"{stage.name}, epoch {min(self.position.epoch + (self.position.batch > 0), stage.epochs)}/{stage.epochs}"
         )
 
-    # Stages
-
-    def _stages_left(self) -> Iterator[Stage]:
-        while self.position.stage < len(self.recipe.stages) and not self.finished:
-            yield self.recipe.stages[self.position.stage]
-
-    def _start_stage(self, stage: Stage) -> None:
-        """Frees and freezes parameters, then builds the phases; puts back a checkpoint's state if there is one."""
-        recipe, position = self.recipe, self.position
-        self._release_stage()
-        groups = layer_groups(self.model)
-        trainable = groups if stage.trainable is None else groups[-stage.trainable :]
-        freeze_all_but(self.model, trainable)
-        if recipe.channels_last:
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        model = self.model
-        if stage.cache_features:
-            self.model.to(self.engine.device)
-            self._frozen = FrozenBody.compute(
-                self.model, train=self.train, validation=self.validation, recipe=recipe, engine=self.engine,
-                fingerprint=self.fingerprint,
-            )  # fmt: skip
-            model = self._frozen.head
-        elif recipe.compile:
-            model.compile()
-        self._modules = {name: self.engine.setup_module(part) for name, part in self.task.modules(model).items()}
-        steps = self._steps_of(stage)
-        schedule = make_schedule(
-            stage.schedule, total_steps=steps, warmup_steps=stage.warmup_steps, **stage.schedule_options
-        )
-        parameters = rate_groups(trainable, lr=stage.lr, lr_decay=stage.lr_decay, weight_decay=recipe.weight_decay)
-        self.phases = self.task.phases(self._modules, parameters, schedule, recipe)
-        for phase in self.phases:
-            phase.optimizer = self.engine.setup_optimizer(phase.optimizer)
+    def _start_stage(self) -> None:
+        """Begins the stage of the present position, or goes on with it if a checkpoint says so."""
+        position = self.position
+        self._active = None  # before the next one: the wrappers of two would both hook into the parameters
+        self._active = ActiveStage.start(
+            position.stage, model=self.model, task=self.task, train=self.train, validation=self.validation,
+            recipe=self.recipe, engine=self.engine, fingerprint=self.fingerprint,
+            steps_before=position.step - position.stage_step,
+        )  # fmt: skip
         if self._saved is not None:
             self._restore_stage(self._saved)
             self._saved = None
-        elif position.stage_step == 0:
+        else:
             for callback in self.callbacks:
                 callback.on_stage_start(self)
-
-    def _steps_of(self, stage: Stage) -> int:
-        recipe, engine = self.recipe, self.engine
-        self._drop_last = len(self.train) % (recipe.batch_size * engine.world_size) == 1 and len(self.train) > 1
-        self.batches_per_epoch = self.train.num_batches(
-            batch_size=recipe.batch_size, drop_last=self._drop_last, world_size=engine.world_size
-        )
-        steps = stage.epochs * math.ceil(self.batches_per_epoch / recipe.accumulate)
-        done = self.position.step - self.position.stage_step
-        return steps if recipe.max_steps is None else max(1, min(steps, recipe.max_steps - done))
-
-    def _release_stage(self) -> None:
-        self.phases, self._modules, self._frozen = [], {}, None
-
-    def _end_stage(self) -> None:
-        position = self.position
-        self.position = Position(stage=position.stage + 1, step=position.step)
-
-    def _train_mode(self) -> None:
-        for module in self._modules.values():
-            module.train()
-        train_mode(self.model)
-
-    def _batches(self) -> Iterable[Batch]:
-        """The rest of this epoch's batches, in an order that the seed and the epoch fix."""
-        recipe, position, engine = self.recipe, self.position, self.engine
-        before = sum(stage.epochs for stage in recipe.stages[: position.stage])
-        source = self.train if self._frozen is None else self._frozen.train
-        return source.batches(
-            batch_size=recipe.batch_size, shuffle=True, seed=recipe.seed, epoch=before + position.epoch,
-            start=position.batch, drop_last=self._drop_last, rank=engine.rank, world_size=engine.world_size,
-            num_workers=0 if self._frozen is not None else recipe.num_workers,
-        )  # fmt: skip
 
     # State
 
@@ -368,12 +315,12 @@ class Trainer:
         """Seeds, opens the callbacks, and gives back what was borrowed: RNG state, signals, mode, requires_grad."""
         before = random_state()
         flags = [(parameter, parameter.requires_grad) for parameter in self.model.parameters()]
-        seed_everything(self.recipe.seed + self.engine.rank)
-        if resume_from is not None:
-            self._load(resume_from)
-        self.model.to(self.engine.device)
         opened: list[Callback] = []
         try:
+            seed_everything(self.recipe.seed + self.engine.rank)
+            if resume_from is not None:
+                self._load(resume_from)
+            self.model.to(self.engine.device)
             with Interrupts(self.directory) as interrupts:
                 for callback in self.callbacks:
                     opened.append(callback)
@@ -382,7 +329,7 @@ class Trainer:
         finally:
             for callback in opened:
                 callback.on_fit_end(self)
-            self._release_stage()
+            self._active = None
             for parameter, requires_grad in flags:
                 parameter.requires_grad_(requires_grad)
             self.model.eval()

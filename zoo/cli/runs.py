@@ -1,0 +1,262 @@
+"""The commands around runs: train, resume, evaluate, predict, explain, demo."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from zoo.cli.app import JSON, RunPath, app, log_to_stderr
+from zoo.cli.output import read_options, show_json
+from zoo.errors import DataError, RunError, UnknownArgumentError, nearest
+
+if TYPE_CHECKING:
+    from zoo.training import Run
+
+# -- Arguments of zoo.train and zoo.fine_tune that have an option of their own, or none on the command line.
+FLAGS = {
+    "model": "the first argument", "data": "--data", "task": "--task", "weights": "--weights", "out": "--out",
+    "strategy": "--strategy", "epochs": "--epochs", "head_epochs": "--head-epochs", "lr": "--lr",
+    "batch_size": "--batch-size", "cache_features": "--cache-features", "devices": "--devices",
+    "data_options": "--data-set", "model_options": "--model-set", "task_options": "--task-set",
+}  # fmt: skip
+FINE_TUNING = ("weights", "strategy", "head_epochs", "cache_features")
+HIDDEN = ("callbacks", "recipe_options", "stages")
+
+Options = list[str] | None
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="One file or more, or folders of them.")]
+
+
+def _set(name: str, help: str) -> Any:
+    return typer.Option(name, metavar="NAME=VALUE", help=help)
+
+
+@app.command(epilog="Example: zoo train resnet18 --data photos/ --epochs 10 --set ema=0.999 --data-set on_error=skip")
+def train(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Such as resnet18 or timm:convnext_tiny.")],
+    data: Annotated[Path, typer.Option(metavar="PATH", help="The data, such as a folder photos/<class>/*.jpg.")],
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start from random weights.")] = False,
+    weights: Annotated[str, typer.Option(metavar="TAG|FILE", help="Weights to start from.")] = "default",
+    strategy: Annotated[
+        Literal["two_stage", "head", "gradual", "full"], typer.Option(help="How trained weights are fitted.")
+    ] = "two_stage",
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Passes over the training data.")] = 5,
+    head_epochs: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Passes with the body frozen before that, for two_stage.")
+    ] = 1,
+    lr: Annotated[float, typer.Option(metavar="RATE", help="Learning rate, of the head where rates differ.")] = 1e-3,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Rows a process takes at a time.")] = 32,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Run directory; the next free one under runs/ if not given.")
+    ] = None,
+    cache_features: Annotated[
+        bool, typer.Option("--cache-features", help="Compute the frozen body's features once and keep them.")
+    ] = False,
+    option: Annotated[Options, _set("--set", "Any other option of training: --set precision=bf16-mixed.")] = None,
+    data_option: Annotated[Options, _set("--data-set", "Option of the data's reader: --data-set test=0.1.")] = None,
+    model_option: Annotated[Options, _set("--model-set", "Option of the model's builder.")] = None,
+    task_option: Annotated[Options, _set("--task-set", "Option of the task: --task-set label_smoothing=0.1.")] = None,
+    devices: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Devices to train on, each with a process of its own.")
+    ] = 1,
+    task: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where the model's own task is not the one wanted.")
+    ] = None,
+) -> None:
+    """Fine-tune trained weights on your data, or train from scratch."""
+    arguments = dict(ctx.params)
+    if from_scratch:
+        given = [name for name in FINE_TUNING if _is_given(ctx, name)]
+        if given:
+            raise ValueError(f"{FLAGS[given[0]]} is for trained weights; leave it or --from-scratch out.")
+        for name in FINE_TUNING:
+            arguments.pop(name)
+    elif strategy != "two_stage" and _is_given(ctx, "head_epochs"):
+        raise ValueError(f"--head-epochs is for the strategy two_stage, not {strategy}.")
+    for group in ("data", "model", "task"):
+        arguments[f"{group}_options"] = read_options(arguments.pop(f"{group}_option"))
+    arguments.update(_checked_options(read_options(arguments.pop("option")), from_scratch=arguments["from_scratch"]))
+    log_to_stderr()
+    _report(_train_function(arguments.pop("from_scratch"))(**arguments))
+
+
+def _is_given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _train_function(from_scratch: bool) -> "Callable[..., Run]":
+    from zoo.training import fine_tune, train
+
+    return train if from_scratch else fine_tune
+
+
+def _checked_options(options: dict[str, Any], *, from_scratch: bool) -> dict[str, Any]:
+    """The options of --set, each one that training takes and of the type it takes.
+
+    Raises: UnknownArgumentError with the nearest names; ValueError for one that has a flag of its own.
+    """
+    import inspect
+
+    from zoo.registry import check_arguments
+    from zoo.training.recipe import Recipe
+
+    function = _train_function(from_scratch)
+    own = [name for name in inspect.signature(function).parameters if name not in HIDDEN]
+    recipe = [name for name in Recipe.option_names() if name not in HIDDEN]
+    for name in options:
+        if name in FLAGS:
+            raise ValueError(f"--set {name}: that is given by {FLAGS[name]}.")
+        if name not in own and name not in recipe:
+            known = [other for other in (*own, *recipe) if other not in FLAGS]
+            raise UnknownArgumentError(f"--set {name}: there is no such option. {nearest(name, known)}")
+    check_arguments("--set", function, {name: options[name] for name in options if name in own})
+    check_arguments("--set", Recipe, {name: options[name] for name in options if name in recipe})
+    return options
+
+
+def _report(run: "Run") -> None:
+    for split, values in run.results.items():
+        typer.echo(f"{split}: " + ", ".join(f"{name} {_number(value)}" for name, value in values.items()))
+    files = sorted(path.name for path in run.directory.iterdir() if path.is_file())
+    typer.echo(f"run: {run.directory}   ({', '.join(files)})")
+    typer.echo(f"next: zoo predict {run.directory} FILE    zoo explain {run.directory} FILE")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+@app.command(epilog="Example: zoo resume runs/resnet18-photos-1")
+def resume(run: RunPath) -> None:
+    """Go on with a run that was stopped, as if it had never been."""
+    from zoo.training import load_run
+
+    log_to_stderr()
+    _report(load_run(run).resume())
+
+
+@app.command(epilog="Example: zoo evaluate runs/resnet18-photos-1 --data more_photos/ --json")
+def evaluate(
+    run: RunPath,
+    data: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Other data than the run's own, with the same classes.")
+    ] = None,
+    split: Annotated[
+        Literal["train", "validation", "test"] | None,
+        typer.Option(help="Part of the data; test if there is one, else validation."),
+    ] = None,
+    as_json: JSON = False,
+) -> None:
+    """Judge a run's best weights.
+
+    For its own data, pictures such as the confusion matrix go to the run directory.
+    """
+    from zoo.training import load_run
+
+    log_to_stderr()
+    values = load_run(run).evaluate(data, split=split)
+    if as_json:
+        show_json(values)
+    else:
+        typer.echo("\n".join(f"{name:12} {_number(value)}" for name, value in values.items()))
+
+
+@app.command(epilog="Example: zoo predict runs/resnet18-photos-1 cat.jpg more_photos/")
+def predict(run: RunPath, files: Files, as_json: JSON = False) -> None:
+    """Predict for files with a run's best weights."""
+    from zoo.training import load_run
+
+    log_to_stderr()
+    opened = load_run(run)
+    paths = _expand(files, opened)
+    found = []
+    for file, prediction in _predictions(opened, paths):
+        if as_json:
+            found.append({"file": str(file), **prediction})
+            continue
+        best = "  ".join(f"{item['label']} {item['probability']:.3f}" for item in prediction.get("top", [])[:3])
+        typer.echo(f"{file}: {best or prediction}")
+    if as_json:
+        show_json(found)
+
+
+def _expand(files: Sequence[Path], run: "Run") -> list[Path]:
+    """The files named, with folders replaced by the files in and below them that the run's task can read."""
+    paths: list[Path] = []
+    for file in files:
+        if not file.is_dir():
+            paths.append(file)
+            continue
+        suffixes = run.task.suffixes
+        inside = sorted(path for path in file.rglob("*") if path.is_file() and not path.name.startswith("."))
+        inside = [path for path in inside if not suffixes or path.suffix.lower() in suffixes]
+        if not inside:
+            raise DataError(f"The folder {file} holds no files that this run can read.")
+        paths += inside
+    return paths
+
+
+def _predictions(run: "Run", paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Each file with its prediction, a batch in memory at a time."""
+    step = run.recipe.batch_size
+    for start in range(0, len(paths), step):
+        batch = paths[start : start + step]
+        yield from zip(batch, run.predict(batch), strict=True)
+
+
+@app.command(epilog="Example: zoo explain runs/resnet18-photos-1 cat.jpg --method smooth_grad --set num_samples=50")
+def explain(
+    run: RunPath,
+    files: Files,
+    method: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Over a layer: grad_cam, grad_cam_plus_plus, cam, mean_features. Over the input: saliency, "
+            "input_x_gradient, smooth_grad, integrated_gradients.",
+        ),
+    ] = "grad_cam",
+    target: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="Class to explain; the predicted one if not given.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Layer to look at; found by itself if not given.")
+    ] = None,
+    option: Annotated[Options, _set("--set", "Option of the method: --set num_samples=50.")] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Picture to write: .png, .jpg, .pdf, .svg.")] = Path(
+        "explanation.png"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the picture.")] = False,
+) -> None:
+    """Show what in the input made a run's model answer so.
+
+    One picture, with a row for each file.
+    """
+    if out.exists() and not force:
+        raise RunError(f"{out} exists. Choose another --out, or overwrite it with --force.")
+    if not out.absolute().parent.is_dir():
+        raise RunError(f"There is no directory {out.parent} to write {out.name} into.")
+    from zoo.training import load_run
+
+    log_to_stderr()
+    opened = load_run(run)
+    paths = _expand(files, opened)
+    opened.explain(paths, method=method, target=target, layer=layer, options=read_options(option)).save(out)
+    typer.echo(f"{out}")
+
+
+@app.command(epilog="Example: zoo demo --out clothes")
+def demo(
+    name: Annotated[str, typer.Argument(metavar="DOMAIN", help="Which domain's demo.")] = "vision",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the demo writes.")] = Path("demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="A few steps only, to see that it runs.")] = False,
+) -> None:
+    """Fine-tune on real data beside baselines, and explain the result."""
+    from zoo.errors import check_name
+    from zoo.registry import import_object, registry
+
+    demos = registry().demos
+    check_name("demo", name, demos)
+    import_object(demos[name])(out=out, quick=quick)
