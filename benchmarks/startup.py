@@ -1,4 +1,7 @@
-"""How long `import zoo` and `zoo list` take, as whole processes, in turns with timm's. Run: python benchmarks/startup.py"""
+"""How long `import zoo` and `zoo list` take, as whole processes, in turns with timm's.
+
+Run: python benchmarks/startup.py
+"""
 
 import argparse
 import statistics

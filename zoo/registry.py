@@ -6,15 +6,13 @@ same way. Nothing here imports torch until a model is built, and no look-up writ
 
 import fnmatch
 import functools
-import importlib
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, overload
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from zoo.errors import CatalogError, DuplicateNameError, UnknownArgumentError, UnknownNameError, check_name, nearest
+from zoo.errors import CatalogError, DuplicateNameError, UnknownNameError, check_name, nearest
+from zoo.lookup import check_arguments, import_object
 from zoo.records import Catalog, Entry, Paper, TaskEntry, Weights
 
 if TYPE_CHECKING:
@@ -27,17 +25,8 @@ if TYPE_CHECKING:
 BuilderT = TypeVar("BuilderT", bound=Callable[..., Any])
 
 CATALOG_GROUP = "zoo.catalogs"
-# -- What a value read from text can be; only these are checked against annotations.
-PLAIN_TYPES = {bool, int, float, str, type(None)}
+DISTRIBUTION = "domain-zoo"
 BACKENDS = ("timm", "torchvision", "hf", "torchaudio")
-
-
-def import_object(reference: str) -> Any:
-    """The object that "package.module:name" refers to."""
-    module, separator, name = reference.partition(":")
-    if not separator:
-        raise ValueError(f"Expected a reference of the form 'package.module:name', got {reference!r}.")
-    return getattr(importlib.import_module(module), name)
 
 
 @dataclass
@@ -71,7 +60,7 @@ class Registry:
 def registry() -> Registry:
     """The registry of this process, with every installed catalogue in it."""
     found = Registry()
-    for point in sorted(entry_points(group=CATALOG_GROUP), key=lambda point: point.name):
+    for point in sorted(entry_points(group=CATALOG_GROUP), key=lambda point: (not _is_own(point), point.name)):
         try:
             catalog = point.load()
             if not isinstance(catalog, Catalog):
@@ -84,6 +73,11 @@ def registry() -> Registry:
                 "Repair or uninstall that package."
             ) from error
     return found
+
+
+def _is_own(point: EntryPoint) -> bool:
+    """Whether the zoo ships this catalogue; such come first, so that in a clash of names the other one is blamed."""
+    return point.dist is not None and point.dist.name == DISTRIBUTION
 
 
 def split_backend(name: str) -> tuple[str | None, str]:
@@ -192,34 +186,6 @@ def find_weights(entry: Entry, weights: str | bool) -> Weights:
             f"{entry.name} has no weights {weights!r}, and no such file exists. {nearest(str(weights), tags)}"
         )
     return entry.weights[tags.index(str(weights))]
-
-
-def check_arguments(name: str, builder: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
-    """Checks arguments against the parameters of `builder`, before anything is built.
-
-    Raises: UnknownArgumentError with the nearest valid names if it does not take one of them; ValueError if a number or
-            text is given where its annotation wants another plain type.
-    """
-    parameters = inspect.signature(builder).parameters
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    for argument, value in arguments.items():
-        if argument in parameters:
-            wanted = parameters[argument].annotation
-            if not _is_plain_fit(value, wanted):
-                words = getattr(wanted, "__name__", None) if isinstance(wanted, type) else None
-                raise ValueError(f"{name}: {argument} must be {words or wanted}, got {value!r}.")
-        elif not takes_any:
-            hint = nearest(argument, parameters)
-            every = "" if hint.startswith("Known") else f" Valid: {', '.join(parameters) or 'none'}."
-            raise UnknownArgumentError(f"{name} takes no argument {argument!r}. {hint}{every}")
-
-
-def _is_plain_fit(value: Any, annotation: Any) -> bool:
-    """False only for a plain value where the annotation allows plain types alone, and not this one's."""
-    kinds = set(get_args(annotation)) if isinstance(annotation, UnionType) else {annotation}
-    if not kinds <= PLAIN_TYPES or type(value) not in PLAIN_TYPES:
-        return True
-    return type(value) in kinds or (type(value) is int and float in kinds)
 
 
 def create_model(

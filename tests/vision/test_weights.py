@@ -119,7 +119,7 @@ def test_record_is_complete(model, record):
 @pytest.mark.parametrize("reference", sorted({record.key_conversion for _, record in RECORDS if record.key_conversion}))
 def test_key_conversions_exist(reference):
     """Fails if a key conversion is renamed in its model's file but not in the table."""
-    from zoo.registry import import_object
+    from zoo.lookup import import_object
 
     assert callable(import_object(reference))
 

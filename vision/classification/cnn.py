@@ -61,17 +61,14 @@ class CNN(nn.Module):
 
         self.input_dropout = nn.Dropout(input_dropout)
         self.stages = nn.ModuleList()
-        self.downsamples = nn.ModuleList()
         channels = in_channels
         for index, (width, depth) in enumerate(zip(widths, depths, strict=True)):
-            layers = []
+            layers = [_downsample(downsample, channels, norm, dropout)] if index else []
             for _ in range(depth):
                 layers.append(conv_block(in_channels=channels, out_channels=width, norm=norm))
                 channels = width
             if index == len(widths) - 1:
                 layers.append(conv_block(in_channels=width, out_channels=width, kernel_size=1, norm=norm))
-            else:
-                self.downsamples.append(_downsample(downsample, width, norm, dropout))
             self.stages.append(nn.Sequential(*layers))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head: nn.Module = (
@@ -82,9 +79,10 @@ class CNN(nn.Module):
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Images [B, in_channels, H, W] to one map for each stage, at strides 1, 2, 4, ..."""
-        maps = [self.stages[0](self.input_dropout(x))]
-        for downsample, stage in zip(self.downsamples, self.stages[1:], strict=True):
-            maps.append(stage(downsample(maps[-1])))
+        x, maps = self.input_dropout(x), []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
         return maps
 
     def forward(self, x: Tensor) -> Tensor:

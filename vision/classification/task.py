@@ -15,11 +15,11 @@ from vision.data.listing import EXTENSIONS
 from vision.data.transforms import preprocessing_from
 from zoo.data import Bundle
 from zoo.errors import DataError
+from zoo.lookup import import_object
 from zoo.losses import make_loss
 from zoo.metrics import Metric, make_metric
 from zoo.outputs import AuxiliaryLogits
 from zoo.records import Entry, ImagePreprocessing
-from zoo.registry import import_object
 from zoo.training import Batch, Losses, Prediction, Task
 
 if TYPE_CHECKING:

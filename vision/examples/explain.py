@@ -10,7 +10,8 @@ from pathlib import Path
 from vision.data.folder import read_inputs
 from zoo.errors import ZooError
 from zoo.explanation import METHODS, explain
-from zoo.registry import create_model, find_weights, import_object, model_info
+from zoo.lookup import import_object
+from zoo.registry import create_model, find_weights, model_info
 
 
 def main() -> None:

@@ -109,9 +109,13 @@ class TorchvisionBackend:
         return model, load_weights(model, state, head=self.head(model), allow=changed)
 
     def structure(self, name: str, *, weights: WeightsChoice) -> dict[str, object]:
-        """Inception's input transform, and the image size of vision transformers trained on larger images."""
+        """Inception's input transform, and the image size of vision transformers trained on larger images.
+
+        Inception's side heads are left out: torchvision returns their logits in a form of its own, without the weight
+        of their loss. The native `googlenet` and `inception_v3` train them.
+        """
         if name in ("googlenet", "inception_v3"):
-            return {"transform_input": True}
+            return {"transform_input": True, "aux_logits": False}
         if not name.startswith("vit_") or local_file(weights) is not None:
             return {}
         members = _members(name)
@@ -248,6 +252,8 @@ def _build_trained(
 ) -> "nn.Module":
     """The trained model as torchvision builds it for this record, filled from `state` in place of a download."""
     options = {key: value for key, value in arguments.items() if key != "num_classes"}
+    if name == "googlenet" and options.get("aux_logits") is False:
+        del options["aux_logits"]  # with weights its builder wants to leave the side heads out by itself
     try:
         with _reading_from(member, state):
             return _build(name, member, options)

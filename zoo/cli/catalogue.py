@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from zoo.cli.app import JSON, app
-from zoo.cli.output import count, describe, show_json, show_table
+from zoo.cli.output import count, describe, plural, show_json, show_table, size
 from zoo.records import Entry, Weights
 
 
@@ -40,7 +40,10 @@ def list_command(
     else:
         entries = [model_info(name) for name in names]
         show_table(("name", "task", "params", "weights", "paper"), [_row(entry) for entry in entries])
-        typer.echo(f"{len(names)} models; `zoo info NAME` tells more, --backend timm lists another library's", err=True)
+        typer.echo(
+            f"{plural(len(names), 'model')}; `zoo info NAME` tells more, --backend timm lists another library's",
+            err=True,
+        )
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -127,17 +130,17 @@ def weights(
         for name in names:
             check_name("cached file", name, [*(file.name for file in files), *(file.path.name for file in files)])
         files = [file for file in files if file.name in names or file.path.name in names]
-    size = f"{sum(file.num_bytes for file in files) / 1e6:.1f} MB"
+    total = size(sum(file.num_bytes for file in files))
     if clear:
         if files and not yes:
-            typer.confirm(f"Delete {len(files)} files ({size}) in {cache_dir()}?", abort=True, err=True)
+            typer.confirm(f"Delete {plural(len(files), 'file')} ({total}) in {cache_dir()}?", abort=True, err=True)
         freed = clear_cache([file.name for file in files])
-        typer.echo(f"freed {freed / 1e6:.1f} MB in {cache_dir()}", err=as_json)
+        typer.echo(f"freed {size(freed)} in {cache_dir()}", err=as_json)
         files = cached_files() if as_json else []
     if as_json:
         show_json(files)
     elif not clear:
         if files:
-            rows = [(f"{file.num_bytes / 1e6:.1f} MB", file.name, file.source) for file in files]
+            rows = [(size(file.num_bytes), file.name, file.source) for file in files]
             show_table(("size", "name", "source"), rows)
-        typer.echo(f"{len(files)} files, {size}, in {cache_dir()}", err=True)
+        typer.echo(f"{plural(len(files), 'file')}, {total}, in {cache_dir()}", err=True)

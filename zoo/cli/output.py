@@ -55,6 +55,16 @@ def count(number: int | None) -> str:
     return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number / 1e3:.1f} k"
 
 
+def plural(number: int, thing: str) -> str:
+    """(1, "model") to "1 model", (2, "model") to "2 models"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def size(num_bytes: int) -> str:
+    """Bytes for people: "46.8 MB"."""
+    return f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 1e5 else f"{num_bytes / 1e3:.1f} kB"
+
+
 def describe(value: Any) -> str:
     """A record or value on one line: fields by name, a tuple of integers as "224 x 224"."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

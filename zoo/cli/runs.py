@@ -99,7 +99,7 @@ def _checked_options(options: dict[str, Any], *, from_scratch: bool) -> dict[str
     """
     import inspect
 
-    from zoo.registry import check_arguments
+    from zoo.lookup import check_arguments
     from zoo.training.recipe import Recipe
 
     function = _train_function(from_scratch)
@@ -117,6 +117,10 @@ def _checked_options(options: dict[str, Any], *, from_scratch: bool) -> dict[str
 
 
 def _report(run: "Run") -> None:
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_rank() > 0:
+        return  # the first process speaks for all
     for split, values in run.results.items():
         typer.echo(f"{split}: " + ", ".join(f"{name} {_number(value)}" for name, value in values.items()))
     files = sorted(path.name for path in run.directory.iterdir() if path.is_file())
@@ -255,7 +259,8 @@ def demo(
 ) -> None:
     """Fine-tune on real data beside baselines, and explain the result."""
     from zoo.errors import check_name
-    from zoo.registry import import_object, registry
+    from zoo.lookup import import_object
+    from zoo.registry import registry
 
     demos = registry().demos
     check_name("demo", name, demos)

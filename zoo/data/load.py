@@ -5,7 +5,8 @@ from typing import Any
 
 from zoo.data.bundle import Bundle
 from zoo.errors import DataError
-from zoo.registry import check_arguments, import_object, task_info
+from zoo.lookup import check_arguments, import_object
+from zoo.registry import task_info
 
 
 def load_data(path: str | Path, *, task: str, **options: Any) -> Bundle:

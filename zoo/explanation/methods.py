@@ -11,7 +11,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from zoo.errors import check_name
-from zoo.registry import check_arguments
+from zoo.lookup import check_arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ def make_method(
 ) -> Method:
     """The method of that name with these options, or the method itself.
 
-    Raises: UnknownNameError, UnknownArgumentError, ValueError for an option's value; TypeError for options beside a method object.
+    Raises: UnknownNameError, UnknownArgumentError; ValueError for an option of the wrong type; TypeError for options
+            beside a method object.
     """
     if isinstance(method, Method):
         if options:

@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from zoo.errors import check_name
+from zoo.lookup import check_arguments
 from zoo.losses.classification import binary_cross_entropy, cross_entropy
-from zoo.registry import check_arguments
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -5,13 +5,13 @@ from types import MappingProxyType
 from typing import Any
 
 from zoo.errors import check_name
+from zoo.lookup import check_arguments
 from zoo.metrics.accuracy import Accuracy, Top5Accuracy, TopKAccuracy, accuracy, top_k_accuracy
 from zoo.metrics.base import Accumulator, Metric, UndefinedMetricWarning
 from zoo.metrics.confusion import ConfusionMatrix, confusion_matrix
 from zoo.metrics.log_loss import LogLoss, log_loss
 from zoo.metrics.mean import Mean
 from zoo.metrics.precision_recall import F1, Precision, Recall, f1, precision, recall
-from zoo.registry import check_arguments
 
 METRICS: Mapping[str, Callable[..., Metric]] = MappingProxyType(
     {

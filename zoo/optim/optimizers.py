@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
 from zoo.errors import check_name
-from zoo.registry import check_arguments
+from zoo.lookup import check_arguments
 
 # Tensors, or dicts {"params": tensors, "lr": ..., ...} as torch's optimizers take them.
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
 from zoo.errors import check_name
-from zoo.registry import check_arguments
+from zoo.lookup import check_arguments
 
 
 class Shape(Protocol):
@@ -239,8 +239,10 @@ def apply_schedule(optimizer: Optimizer, schedule: Schedule, step: int) -> None:
 def _set_momentum(group: dict[str, Any], momentum: float) -> None:
     if "betas" in group:
         group["betas"] = (momentum, *group["betas"][1:])
-    elif "momentum" in group:
+    elif group.get("momentum"):
         group["momentum"] = momentum
+    elif "momentum" in group:
+        pass  # plain SGD stays plain
     else:
         raise ValueError("This optimizer has no momentum to cycle. Use cycle_momentum=False, or one that has.")
 

@@ -110,6 +110,12 @@ class Engine:
         assert isinstance(total, Tensor)
         return total
 
+    def share_buffers(self, module: nn.Module) -> None:
+        """Gives every process the leader's buffers, such as BatchNorm's statistics, of which each has its own."""
+        if self.world_size > 1:
+            for buffer in module.buffers():
+                torch.distributed.broadcast(buffer, src=0)
+
     def gather_objects(self, value: Any) -> list[Any]:
         """What every process holds, by rank."""
         if self.world_size == 1:

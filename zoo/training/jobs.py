@@ -12,9 +12,10 @@ from torch import nn
 
 from zoo.data import Bundle, load_data
 from zoo.errors import UnknownNameError
+from zoo.lookup import check_arguments
 from zoo.optim import apply_schedule, make_optimizer, make_schedule
 from zoo.records import Entry
-from zoo.registry import check_arguments, model_info, trained_structure
+from zoo.registry import model_info, trained_structure
 from zoo.training.building import build_model
 from zoo.training.callbacks import Callback
 from zoo.training.engine import Engine

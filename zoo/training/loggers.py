@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,13 @@ def describe(record: Mapping[str, Any], *, names: tuple[str, ...]) -> str:
     return "  ".join(parts)
 
 
+def without_nan(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with None in place of NaN and infinities, which JSON does not know."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in record.items()
+    }
+
+
 class JSONLLogger(Callback):
     """Appends every record to `metrics.jsonl` in the run directory.
 
@@ -49,7 +57,7 @@ class JSONLLogger(Callback):
 
     def on_log(self, trainer: "Trainer", record: Mapping[str, Any]) -> None:
         if self._file is not None:
-            line = (json.dumps({**record, "time": round(time.time(), 3)}) + "\n").encode()
+            line = (json.dumps(without_nan({**record, "time": round(time.time(), 3)})) + "\n").encode()
             self._file.write(line)
             self._file.flush()
             self._length += len(line)

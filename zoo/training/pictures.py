@@ -28,7 +28,9 @@ def curves_figure(history: Sequence[Mapping[str, Any]]) -> "Figure":
     ):
         for color, base in enumerate(chosen):
             for name, style in ((f"train_{base}", "--"), (base, "-")):
-                points = [(index + 1, record[name]) for index, record in enumerate(history) if name in record]
+                points = [
+                    (index + 1, record[name]) for index, record in enumerate(history) if record.get(name) is not None
+                ]
                 if points:
                     label = f"{base}, training" if name.startswith("train_") else base
                     marker = "o" if len(points) < 30 else None

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import math
 import platform
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import cached_property
@@ -14,12 +16,15 @@ from torch import nn
 
 from zoo.data import Bundle, load_data
 from zoo.errors import DataError, RunError
-from zoo.registry import create_model, import_object, task_info
+from zoo.lookup import import_object
+from zoo.metrics import UndefinedMetricWarning
+from zoo.registry import create_model, task_info
 from zoo.training.building import build_model
 from zoo.training.callbacks import Callback
 from zoo.training.checkpoint import write_atomically
 from zoo.training.engine import Engine
 from zoo.training.frozen import data_key
+from zoo.training.loggers import without_nan
 from zoo.training.recipe import Recipe
 from zoo.training.task import Prediction, Task, evaluate
 from zoo.training.trainer import Trainer
@@ -157,7 +162,7 @@ class Run:
         values, metrics = evaluate(model, self.task, batches, engine=engine)
         if data is None:
             results = {**self.results, name: values}
-            write_json(self.directory / "results.json", results)
+            write_json(self.directory / "results.json", {part: without_nan(found) for part, found in results.items()})
             for title, figure in self.task.figures(metrics).items():
                 figure.savefig(self.directory / f"{title}_{name}.png", dpi=120)
         return values
@@ -166,7 +171,11 @@ class Run:
     def results(self) -> dict[str, dict[str, float]]:
         """What `evaluate` found, by part of the data."""
         path = self.directory / "results.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return {
+            split: {name: math.nan if value is None else value for name, value in values.items()}
+            for split, values in held.items()
+        }
 
     def predict(self, inputs: PathLike | Sequence[PathLike] | Any) -> list[Prediction]:
         """A readable prediction for a file, for each of several files, or for each row of a batch of inputs."""
@@ -219,9 +228,11 @@ class Run:
         self.model = trainer.model
         load_into(self.model, self.directory / WEIGHTS)
         if trainer.engine.leads:
-            for split in ("validation", "test"):
-                if getattr(self.bundle, split) is not None:
-                    self.evaluate(split=split)
+            with warnings.catch_warnings():  # a class that was never predicted is no news at the end of a short run
+                warnings.simplefilter("ignore", UndefinedMetricWarning)
+                for split in ("validation", "test"):
+                    if getattr(self.bundle, split) is not None:
+                        self.evaluate(split=split)
             self.curves().savefig(self.directory / CURVES, dpi=120)
         trainer.engine.barrier()
         return self
@@ -251,6 +262,9 @@ class Run:
                 f"The run was trained on the classes {', '.join(classes)}, and these data have "
                 f"{', '.join(bundle.classes)}. Name them alike and in the same order."
             )
+        own = getattr(self.task, "preprocessing", None)
+        if own is not None and bundle.preprocessing is not None and bundle.preprocessing != own:
+            logger.warning("these data are read by %s, those trained on by %s", bundle.preprocessing, own)
         return bundle
 
     def _inputs(self, inputs: Any) -> Any:

@@ -199,6 +199,7 @@ class Trainer:
         The module runs without the wrappers of distributed training, whose collectives would wait for ranks that
         have no rows left.
         """
+        self.engine.share_buffers(self.stage.module)
         with warnings.catch_warnings(), self.engine.autocast():
             # An early epoch may leave a class out; the NaN in the record says so.
             warnings.simplefilter("ignore", UndefinedMetricWarning)

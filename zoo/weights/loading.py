@@ -123,7 +123,7 @@ def _converted(state_dict: "Mapping[str, Tensor]", conversion: Conversion | str 
     if conversion is None:
         return state_dict
     if isinstance(conversion, str):
-        from zoo.registry import import_object
+        from zoo.lookup import import_object
 
         conversion = import_object(conversion)
     try:

@@ -12,8 +12,7 @@ def test_all_cnn_c_has_the_paper_s_layers():
     with torch.device("meta"):
         model = CNN(**ALL_CNN_C)
     convs = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d)}
-    order = [*_starting(convs, "stages.0"), *_starting(convs, "downsamples.0"), *_starting(convs, "stages.1")]
-    order += [*_starting(convs, "downsamples.1"), *_starting(convs, "stages.2"), convs["head"]]
+    order = [*_starting(convs, "stages"), convs["head"]]
     assert [(conv.out_channels, conv.kernel_size[0], conv.stride[0]) for conv in order] == [
         (96, 3, 1), (96, 3, 1), (96, 3, 2), (192, 3, 1), (192, 3, 1), (192, 3, 2), (192, 3, 1), (192, 1, 1), (10, 1, 1),
     ]  # fmt: skip
@@ -39,7 +38,7 @@ def test_model_c_pools_by_maximum():
         strided = sum(p.numel() for p in CNN(**ALL_CNN_C).parameters())
     assert strided - pooled == (96 * 96 * 9 + 96) + (192 * 192 * 9 + 192)
     maps = torch.arange(16.0).reshape(1, 1, 4, 4)
-    halved = CNN(widths=(1, 1), depths=(1, 1), downsample="max").downsamples[0](maps)
+    halved = CNN(widths=(1, 1), depths=(1, 1), downsample="max").stages[1][0](maps)
     assert halved.tolist() == [[[[5.0, 7.0], [13.0, 15.0]]]]
 
 
@@ -48,7 +47,7 @@ def test_dropout_is_on_the_image_and_after_each_halving():
     with torch.device("meta"):
         model = CNN(**ALL_CNN_C)
     rates = {name: m.p for name, m in model.named_modules() if isinstance(m, nn.Dropout)}
-    assert rates == {"input_dropout": 0.2, "downsamples.0.1": 0.5, "downsamples.1.1": 0.5}
+    assert rates == {"input_dropout": 0.2, "stages.1.0.1": 0.5, "stages.2.0.1": 0.5}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 60 noisy pictures, JPEG and PNG, in the classes blue, green and red."""
-    return write_photos(tmp_path_factory.mktemp("photos"), ("blue", "green", "red"), number=20)
+    return paint(tmp_path_factory.mktemp("photos"), ("blue", "green", "red"), number=20)
+
+
+@pytest.fixture
+def write_photos() -> Callable[..., Path]:
+    """`paint`: writes a folder of pictures."""
+    return paint
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +62,7 @@ def cifar_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def write_photos(folder: Path, classes: Sequence[str], *, number: int, seed: int = 0) -> Path:
+def paint(folder: Path, classes: Sequence[str], *, number: int, seed: int = 0) -> Path:
     """`number` pictures of 40 x 44 pixels for each class, whose name is that of its colour."""
     generator = np.random.default_rng(seed)
     channel = {"red": 0, "green": 1, "blue": 2}

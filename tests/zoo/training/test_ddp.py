@@ -57,3 +57,17 @@ def test_two_processes_equal_the_double_batch(tmp_path, monkeypatch, features):
     weights = [load_file(tmp_path / f"on_{devices}" / "model.safetensors") for devices in (1, 2)]
     for name, value in weights[0].items():
         torch.testing.assert_close(value, weights[1][name], rtol=0, atol=1e-4)
+
+
+def test_all_processes_validate_with_the_leaders_batch_norm_statistics(tmp_path):
+    """Fails if each process judges with its own running statistics: the saved weights would then score otherwise."""
+    script = tmp_path / "job.py"
+    layers = "nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3))"
+    script.write_text(SCRIPT.replace("nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))", layers))
+    command = [sys.executable, str(script), str(tmp_path / "run"), "2", "fresh"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    epochs = [record for record in map(json.loads, (tmp_path / "run" / "metrics.jsonl").open()) if "f1" in record]
+    best = max(epochs, key=lambda record: record["accuracy"])
+    results = json.loads((tmp_path / "run" / "results.json").read_text())["validation"]
+    assert results["loss"] == pytest.approx(best["loss"], abs=1e-5)

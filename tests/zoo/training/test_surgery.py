@@ -175,6 +175,7 @@ def test_groups_of_transformers_models(kind, config, options, heads):
     model = getattr(transformers, kind)(getattr(transformers, config)(**options))
     groups = named_groups(model)
     assert parts_above_body(model) == heads
+    assert head_paths(model) == tuple(name for name in heads if not name.startswith("pre"))
     assert set(groups[-1]) == {name for name, _ in model.named_parameters() if name.startswith(heads)}
     assert all("embeddings" in name for name in groups[0])
     layers = [group[0] for group in groups[1:] if "layer" in group[0]]
