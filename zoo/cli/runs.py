@@ -109,8 +109,7 @@ def _checked_options(options: dict[str, Any], *, from_scratch: bool) -> dict[str
         if name in FLAGS:
             raise ValueError(f"--set {name}: that is given by {FLAGS[name]}.")
         if name not in own and name not in recipe:
-            known = [other for other in (*own, *recipe) if other not in FLAGS]
-            raise UnknownArgumentError(f"--set {name}: there is no such option. {nearest(name, known)}")
+            raise UnknownArgumentError(f"--set {name}: there is no such option. {nearest(name, (*own, *recipe))}")
     check_arguments("--set", function, {name: options[name] for name in options if name in own})
     check_arguments("--set", Recipe, {name: options[name] for name in options if name in recipe})
     return options

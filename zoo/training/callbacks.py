@@ -1,5 +1,6 @@
 """What may happen around the training loop: stopping, keeping the best, averaging weights, logging, progress."""
 
+import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
@@ -102,7 +103,29 @@ class EarlyStopping(Monitor):
 
 
 class BestCheckpoint(Monitor):
-    """Keeps the weights of the best validation in the run's `model.safetensors`; without validation, the last."""
+    """Keeps the weights of the best validation in the run's `model.safetensors`; without validation, the last.
+
+    Of equally good ones, such as perfect accuracies, those of the lowest loss are kept.
+    """
+
+    def __init__(self, *, metric: str | None = None, mode: Literal["min", "max"] | None = None) -> None:
+        super().__init__(metric=metric, mode=mode)
+        self.best_loss = math.inf
+
+    def is_better(self, trainer: "Trainer", metrics: Mapping[str, float]) -> bool:
+        loss = metrics.get("loss", math.inf)
+        equal = metrics.get(self.metric or trainer.task.monitor) == self.best
+        better = super().is_better(trainer, metrics) or (equal and loss < self.best_loss)
+        if better:
+            self.best_loss = loss
+        return better
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "best_loss": self.best_loss}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.best_loss = state["best_loss"]
 
     def on_validation_end(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
         if self.is_better(trainer, metrics) and trainer.directory is not None and trainer.engine.leads:

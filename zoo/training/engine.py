@@ -1,5 +1,6 @@
 """Devices, precision and processes: Lightning Fabric, out of the way where one device at full precision needs none."""
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,12 @@ class Engine:
             )
         if launch:
             self.fabric.launch()
+            started = int(os.environ.get("WORLD_SIZE", "1"))
+            if started != self.fabric.world_size:
+                raise ValueError(
+                    f"{started} processes were started, but devices is {recipe.devices} on {recipe.num_nodes} nodes: "
+                    f"each would train alone. Pass devices={started} (--devices {started})."
+                )
         self.device: torch.device = self.fabric.device
         self.rank: int = self.fabric.global_rank
         self.world_size: int = self.fabric.world_size

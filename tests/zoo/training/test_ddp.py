@@ -68,6 +68,6 @@ def test_all_processes_validate_with_the_leaders_batch_norm_statistics(tmp_path)
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     epochs = [record for record in map(json.loads, (tmp_path / "run" / "metrics.jsonl").open()) if "f1" in record]
-    best = max(epochs, key=lambda record: record["accuracy"])
+    best = max(epochs, key=lambda record: (record["accuracy"], -record["loss"]))
     results = json.loads((tmp_path / "run" / "results.json").read_text())["validation"]
     assert results["loss"] == pytest.approx(best["loss"], abs=1e-5)

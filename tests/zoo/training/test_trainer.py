@@ -154,6 +154,18 @@ def test_early_stopping_keeps_the_best_weights(model, task, bundle, tmp_path):
     assert (outputs == bundle.validation.tensors[1]).float().mean().item() == pytest.approx(max(accuracies))
 
 
+def test_of_equal_accuracies_the_lowest_loss_is_kept(model, task, bundle, tmp_path):
+    """Fails if the first perfect epoch is kept although later ones are surer."""
+    trainer = fit(model, task, bundle, epochs=12, lr=0.02, batch_size=16, directory=tmp_path)
+    best = max(record["accuracy"] for record in trainer.history)
+    equal = [record["loss"] for record in trainer.history if record["accuracy"] == best]
+    assert len(equal) > 1
+    assert min(equal) < equal[0]
+    zoo.training.run.load_into(model, tmp_path / "model.safetensors")
+    values, _ = zoo.training.evaluate(model, task, bundle.validation.batches(batch_size=64))
+    assert values["loss"] == pytest.approx(min(equal), abs=1e-6)
+
+
 def test_max_steps_and_schedule(model, task, bundle):
     rates = []
 
