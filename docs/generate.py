@@ -21,7 +21,7 @@ def families() -> str:
     for key, names in rows.items():
         entries = [registry().models[name] for name in names]
         counts = sorted(entry.num_params for entry in entries if entry.num_params is not None)
-        size = short(counts[0]) if len(set(counts)) == 1 else f"{short(counts[0])} to {short(counts[-1])}"
+        size = " to ".join(dict.fromkeys(short(count) for count in (counts[0], counts[-1])))
         weights = sum(len(entry.weights) for entry in entries)
         paper = papers[key]
         source = f"[{paper.authors} {paper.year}]({paper.url})" if paper else ""

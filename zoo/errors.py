@@ -43,7 +43,9 @@ class NonFiniteLossError(ZooError, ArithmeticError):
 def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
     """A sentence with the names in `known` closest to `name`, or with all of them where they are few."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=count, cutoff=0.5)
+    likeness = {known_name: difflib.SequenceMatcher(None, name, known_name).ratio() for known_name in names}
+    close = sorted((other for other in names if likeness[other] >= 0.5), key=lambda other: (-likeness[other], other))
+    close = close[:count]
     if close:
         return f"Did you mean {' or '.join(repr(match) for match in close)}?"
     if not names:
