@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vision.weights import WEIGHTS
-from zoo.records import Catalog, Entry, Paper, TaskEntry
+from zoo.records import Catalog, Entry, ImagePreprocessing, Paper, TaskEntry
 
 LENET = Paper(
     title="Gradient-based learning applied to document recognition",
@@ -65,6 +65,9 @@ DEPTHS_34 = DEPTHS_50 = (3, 4, 6, 3)
 DEPTHS_101 = (3, 4, 23, 3)
 DEPTHS_152 = (3, 8, 36, 3)
 
+# -- Grey images on 0..1, the scale of the pixels that CapsNet's decoder draws.
+PLAIN_28 = ImagePreprocessing(size=(28, 28), resize=28, mean=(0.0,), std=(1.0,))
+
 DENSENET_CIFAR = {"num_classes": 10, "stem": "cifar"}
 
 
@@ -78,6 +81,7 @@ def _classifier(
     config: Mapping[str, Any] | None = None,
     input_shape: tuple[int, ...] = IMAGENET,
     losses: str | None = None,
+    preprocessing: ImagePreprocessing | None = None,
 ) -> Entry:
     """A row of the table: an image classifier whose builder is given relative to `vision.classification`."""
     return Entry(
@@ -91,6 +95,7 @@ def _classifier(
         config=config or {},
         weights=WEIGHTS.get(name, ()),
         losses=losses,
+        preprocessing=preprocessing,
     )
 
 
@@ -178,8 +183,9 @@ CLASSIFIERS: tuple[Entry, ...] = (
                 "190 layers with bottlenecks for 32 x 32 images, growth 40", input_shape=CIFAR,
                 config=DENSENET_CIFAR | {"growth_rate": 40, "depths": (31, 31, 31), "stem_width": 80}),
     _classifier("capsnet", CAPSNET, "capsnet:CapsNet", 8_215_568,
-                "Capsules with dynamic routing, and a decoder that draws the input", input_shape=(1, 28, 28),
-                losses="vision.classification.capsnet:capsule_losses"),
+                "Capsules with dynamic routing, and a decoder; few classes need a rate near 1e-4",
+                input_shape=(1, 28, 28), losses="vision.classification.capsnet:capsule_losses",
+                preprocessing=PLAIN_28),
     _classifier("efficientnet_lite0", EFFICIENTNET, "efficientnet_lite:EfficientNetLite", 4_652_008,
                 "For small devices: inverted residuals with ReLU6", config={"width": 1.0, "depth": 1.0}),
     _classifier("efficientnet_lite1", EFFICIENTNET, "efficientnet_lite:EfficientNetLite", 5_416_680,

@@ -244,3 +244,11 @@ def _keep(outputs: dict[str, Tensor], name: str) -> Any:
         outputs[name] = output
 
     return hook
+
+
+def test_capsnet_sees_the_scale_that_its_decoder_draws():
+    """Fails if its images reach below 0 or above 1, where the decoder's sigmoid cannot follow."""
+    entry = BY_NAME["capsnet"]
+    scale = entry.preprocessing
+    assert (len(scale.mean), *scale.size) == entry.input_shape
+    assert [(edge - scale.mean[0]) / scale.std[0] for edge in (0, 1)] == [0, 1]

@@ -196,6 +196,8 @@ def capsule_losses(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, 
     model: CapsNet, bare or wrapped for distributed training; called once.
     batch: images [B, C, H, W] as the network sees them, and class numbers [B]. The decoder draws these images: on
            0..1 with `decoder_output="sigmoid"`, so build the model with "linear" where they are normalised otherwise.
+           Adam's first steps at 1e-3 can drive all capsules of a few classes to a length of 1, where they learn no
+           more: take 1e-4, or warm up.
     Returns: "loss", "margin" and "reconstruction" (squared error summed over an image, not weighted), each [] and a
              mean over the batch.
     """

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vision.classification.arguments import check_choice, check_counts, check_probabilities
+from vision.classification.maps import maps_of_sequence
 from zoo.features import FeatureInfo
 
 OLD_LAYER_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
@@ -88,13 +89,7 @@ class DenseNet(nn.Module):
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Images [B, C, H, W] to the maps that `feature_info` describes: each dense block's, before its transition."""
-        wanted = {info.name.removeprefix("features.") for info in self.feature_info}
-        maps = []
-        for name, module in self.features.named_children():
-            x = module(x)
-            if name in wanted:
-                maps.append(x)
-        return maps
+        return maps_of_sequence(self.features, x, wanted=self.feature_info)
 
 
 class DenseBlock(nn.ModuleDict):

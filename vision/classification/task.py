@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,12 +21,15 @@ from zoo.losses import make_loss
 from zoo.metrics import Metric, make_metric
 from zoo.outputs import AuxiliaryLogits
 from zoo.records import Entry, ImagePreprocessing
-from zoo.training import Batch, Losses, Prediction, Task
+from zoo.training import Batch, Losses, Prediction, Task, evaluation_mode
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from zoo.explanation import Explanation
+
+
+IMAGE_DIMS = 3  # C, H, W
 
 
 class ImageClassification(Task):
@@ -57,8 +61,10 @@ class ImageClassification(Task):
     ) -> None:
         if len(classes) < 2:
             raise DataError(f"Classification needs two classes or more, got {list(classes)}.")
-        if class_weights is not None and len(class_weights) != len(classes):
-            raise ValueError(f"{len(classes)} classes need as many class_weights, got {len(class_weights)}.")
+        if class_weights is not None:
+            _check_class_weights(class_weights, len(classes))
+        if losses is not None and (class_weights is not None or label_smoothing):
+            raise ValueError(f"class_weights and label_smoothing are for cross-entropy; {losses} does not take them.")
         self.classes = tuple(classes)
         self.preprocessing = None if preprocessing is None else preprocessing_from(preprocessing)
         self.input_shape = tuple(input_shape)
@@ -74,6 +80,7 @@ class ImageClassification(Task):
         """The task for the classes, shape and preprocessing of a bundle."""
         if bundle.classes is None:
             raise DataError("Image classification needs one class for each image; these data have numbers as targets.")
+        _check_input(bundle.train[0][0])
         return cls(
             classes=bundle.classes, preprocessing=bundle.preprocessing, input_shape=bundle.input_shape, **options
         )
@@ -109,7 +116,8 @@ class ImageClassification(Task):
     def mean_weight(self, batch: Batch) -> float | Tensor:
         if self._weights is None or self._own_losses is not None:
             return len(batch[1])
-        return self._weights.to(batch[1].device)[batch[1]].sum()
+        self._weights = self._weights.to(batch[1].device)  # once; each copy would make the device wait
+        return self._weights[batch[1]].sum()
 
     def metrics(self) -> dict[str, Metric]:
         num_classes = len(self.classes)
@@ -130,15 +138,15 @@ class ImageClassification(Task):
         return logits_of(model(inputs)).float(), targets
 
     @torch.no_grad()
-    def predict(self, model: nn.Module, inputs: Tensor, *, top: int = 5) -> list[Prediction]:
-        """For each image [C, H, W] of `inputs` the most probable class as "label" and "probability", and the `top`."""
+    def predict(self, model: nn.Module, inputs: Any, *, top: int = 5) -> list[Prediction]:
+        """For each image of `inputs` the most probable class as "label" and "probability", and the `top` ones.
+
+        inputs: float tensor or array [B, C, H, W], or one image [C, H, W], as the model takes them.
+        """
+        inputs = self._batch(inputs)
         device = next(model.parameters()).device
-        was_training = model.training
-        model.eval()
-        try:
+        with evaluation_mode(model):
             probs = logits_of(model(inputs.to(device))).float().softmax(1).cpu()  # [B, C]
-        finally:
-            model.train(was_training)
         best = probs.topk(min(top, len(self.classes)), dim=1)
         return [
             {
@@ -175,11 +183,14 @@ class ImageClassification(Task):
             if target not in self.classes:
                 raise ValueError(f"There is no class {target!r}; expected one of {', '.join(self.classes)}.")
             target = self.classes.index(target)
-        device = next(model.parameters()).device
+        inputs = self._batch(inputs).to(next(model.parameters()).device)
         return explain(
-            model, inputs.to(device), method=method, target=target, layer=layer, preprocessing=self.preprocessing,
+            model, inputs, method=method, target=target, layer=layer, preprocessing=self.preprocessing,
             labels=self.classes, options=options,
         )  # fmt: skip
+
+    def _batch(self, inputs: Any) -> Tensor:
+        return _as_batch(inputs, len(self.input_shape) or IMAGE_DIMS)
 
     def figures(self, metrics: Mapping[str, Metric]) -> dict[str, "Figure"]:
         from zoo.metrics.pictures import confusion_figure
@@ -187,6 +198,42 @@ class ImageClassification(Task):
         matrix = metrics["confusion_matrix"].compute()
         assert isinstance(matrix, Tensor)
         return {"confusion": confusion_figure(matrix, self.classes)}
+
+
+def _check_class_weights(weights: Any, num_classes: int) -> None:
+    """Raises ValueError unless there is a number from 0 up for each class, and one above 0."""
+    numbers = isinstance(weights, Sequence) and all(isinstance(weight, int | float) for weight in weights)
+    if not numbers or len(weights) != num_classes:
+        raise ValueError(f"{num_classes} classes need as many numbers as class_weights, got {weights!r}.")
+    if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
+        raise ValueError(f"class_weights must be finite, not negative and not all 0, got {list(weights)}.")
+
+
+def _check_input(row: Any) -> None:
+    """Raises DataError unless `row`, one input, is floats, and [C, H, W] if it is an image."""
+    if not isinstance(row, Tensor):
+        raise DataError(f"Each input must be an image tensor [C, H, W], got {type(row).__name__}.")
+    if row.ndim == 3 and row.shape[2] in (1, 3, 4) and row.shape[0] > 4:
+        raise DataError(f"The images look channels-last, {list(row.shape)}: permute them to [C, H, W].")
+    if not row.is_floating_point():
+        raise DataError(
+            f"The images are {row.dtype}, and networks take floats: scale them, or give the bundle a transform such "
+            "as lambda images: images / 255."
+        )
+
+
+def _as_batch(inputs: Any, num_dims: int) -> Tensor:
+    """A tensor or array of inputs, or of one with `num_dims` dimensions, as a batch of floats.
+
+    Raises: DataError for anything else.
+    """
+    if isinstance(inputs, np.ndarray):
+        inputs = torch.from_numpy(inputs)
+    if not isinstance(inputs, Tensor) or not inputs.is_floating_point() or inputs.ndim not in (num_dims, num_dims + 1):
+        came = f"{inputs.dtype} {list(inputs.shape)}" if isinstance(inputs, Tensor) else type(inputs).__name__
+        raise DataError(f"Expected image files, or float images [B, C, H, W] as the model takes them, got {came}.")
+    inputs = inputs[None] if inputs.ndim == num_dims else inputs
+    return inputs.float() if inputs.dtype == torch.float64 else inputs
 
 
 def logits_of(output: Any) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from vision.classification.arguments import check_choice, check_counts, check_probabilities
+from vision.classification.maps import maps_of_sequence
 from zoo.features import FeatureInfo
 
 Depth = Literal[11, 13, 16, 19]
@@ -84,13 +85,7 @@ class VGG(nn.Module):
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Images [B, in_channels, H, W] to six maps, at strides 1, 2, 4, 8, 16 and 32."""
-        wanted = {info.name for info in self.feature_info}
-        maps = []
-        for name, layer in self.features.named_children():
-            x = layer(x)
-            if f"features.{name}" in wanted:
-                maps.append(x)
-        return maps
+        return maps_of_sequence(self.features, x, wanted=self.feature_info)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [B, in_channels, H, W] to logits [B, num_classes]."""

@@ -34,6 +34,8 @@ def list_command(
         return
     if not names:
         hint = "" if "*" in pattern or "?" in pattern else f" The pattern is a glob: try '{pattern}*' or '*{pattern}*'."
+        if backend == "hf":
+            hint = " Only what lies in this machine's Hugging Face cache is listed; hf:owner/name builds any other."
         typer.echo(f"No model fits.{hint}", err=True)
     elif backend is not None:
         typer.echo("\n".join(names))

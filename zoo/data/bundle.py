@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
-from zoo.data.datasets import DatasetSource, known_targets
+from zoo.data.datasets import DatasetSource, known_targets, unaugmented
 from zoo.data.sources import ArraySource, Augmentation, Source, Transform, as_tensor
 from zoo.data.splits import (
     TEST,
@@ -124,7 +124,8 @@ class Bundle:
     ) -> "Bundle":
         """A bundle of map-style torch Datasets that give (input, target).
 
-        validation: a Dataset, a share of `train` to split off, or None. The same for `test`.
+        validation: a Dataset, a share of `train` to split off, or None. The same for `test`. What is split off comes
+                    from the dataset's own `unaugmented()`, if it has that.
         classes:    names in the order of the outputs; None: the dataset's own `classes`, else the numbers.
         transform:  inputs [B, ...] to inputs [B, ...] on whole batches, for all parts.
         Raises:     DataError as from_arrays. The fingerprint covers the targets and lengths, not the inputs.
@@ -141,10 +142,11 @@ class Bundle:
         sources: dict[str, Source] = {name: source(dataset) for name, dataset in known.items()}
         kind, targets = _dataset_targets(sources)
         names = _dataset_classes(train, targets, classes) if kind == "classification" else None
-        if shares:
+        if any(shares.values()):
+            plain = unaugmented(train)
             codes = targets.get(TRAIN)
             for name, rows in _split(len(train), codes, kind, shares, seed, names).items():
-                sources[name] = source(Subset(train, rows.tolist()))
+                sources[name] = source(Subset(train if name == TRAIN else plain, rows.tolist()))
                 if codes is not None:
                     targets[name] = codes[rows]
         check_classes(targets, kind, names)

@@ -160,11 +160,11 @@ class DatasetSource:
 
     def unaugmented(self) -> "DatasetSource":
         """The same rows from the dataset's own `unaugmented()`; this source itself if the dataset has none."""
-        plain = getattr(self.dataset, "unaugmented", None)
-        if plain is None:
+        plain = unaugmented(self.dataset)
+        if plain is self.dataset:
             return self
         return DatasetSource(
-            plain(),
+            plain,
             num_workers=self.num_workers,
             transform=self.transform,
             collate=self.collate,
@@ -258,6 +258,15 @@ class DatasetSource:
             return (batch if self.transform is None else self.transform(batch),)
         inputs, *rest = batch
         return (inputs if self.transform is None else self.transform(inputs), *rest)
+
+
+def unaugmented(dataset: Any) -> Any:
+    """What a dataset's own `unaugmented()` gives, inside a Subset too; the dataset itself if it has none."""
+    if isinstance(dataset, Subset):
+        plain = unaugmented(dataset.dataset)
+        return dataset if plain is dataset.dataset else Subset(plain, dataset.indices)
+    own = getattr(dataset, "unaugmented", None)
+    return dataset if own is None else own()
 
 
 def known_targets(dataset: Any) -> Tensor | None:

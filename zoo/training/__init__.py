@@ -7,7 +7,7 @@ from zoo.training.loggers import CSVLogger, JSONLLogger, ProgressBar, TensorBoar
 from zoo.training.phases import Batch, Losses, Phase, Share, run_step
 from zoo.training.recipe import Recipe, Stage
 from zoo.training.run import Run, load_run
-from zoo.training.task import Prediction, Task, evaluate
+from zoo.training.task import Prediction, Task, evaluate, evaluation_mode
 from zoo.training.trainer import Trainer
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "TensorBoardLogger",
     "Trainer",
     "evaluate",
+    "evaluation_mode",
     "fine_tune",
     "load_run",
     "run_step",

@@ -1,18 +1,17 @@
 """Devices, precision and processes: Lightning Fabric, out of the way where one device at full precision needs none."""
 
+import logging
 import os
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zoo.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    pass
 
 _NOTHING = nullcontext()
 
@@ -28,9 +27,6 @@ class Engine:
     """
 
     def __init__(self, recipe: Recipe, *, launch: bool = True) -> None:
-        import logging
-        import warnings
-
         from lightning_fabric import Fabric
 
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it sets itself to INFO when imported
@@ -116,6 +112,13 @@ class Engine:
         total = self.fabric.all_reduce(value, reduce_op="sum")
         assert isinstance(total, Tensor)
         return total
+
+    def mean(self, *values: float | Tensor) -> tuple[float | Tensor, ...]:
+        """Each of the numbers averaged over all processes; what is known on the host never waits for the device."""
+        if self.world_size == 1:
+            return values
+        held = torch.stack([torch.zeros((), device=self.device) + value for value in values])
+        return tuple((self.sum(held) / self.world_size).unbind())
 
     def share_buffers(self, module: nn.Module) -> None:
         """Gives every process the leader's buffers, such as BatchNorm's statistics, of which each has its own."""

@@ -22,6 +22,7 @@ from zoo.heads import head_path, parts_above_body
 from zoo.training.checkpoint import write_atomically
 from zoo.training.engine import Engine
 from zoo.training.recipe import Recipe
+from zoo.training.task import evaluation_mode
 
 logger = logging.getLogger(__name__)
 
@@ -153,21 +154,18 @@ def _compute_features(model: nn.Module, source: Source, recipe: Recipe, engine: 
     others = [model.get_submodule(other) for other in parts_above_body(model) if other != path]
     features: list[Tensor] = []
     targets: list[Tensor] = []
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad(), engine.autocast(), inputs_of(head) as caught, _calls_of(others) as calls, shaken(head):
-            for batch in source.batches(batch_size=recipe.batch_size, num_workers=recipe.num_workers):
-                inputs, target = engine.to_device(batch)
-                output = model(inputs)
-                if not features:
-                    _check_head_is_last(model, head, caught, output, calls)
-                features.append(caught[0].float().cpu())
-                caught.clear()
-                targets.append(target.cpu())
-    finally:
-        for module, training in modes:
-            module.training = training
+    with (
+        torch.no_grad(), engine.autocast(), evaluation_mode(model), shaken(head),
+        inputs_of(head) as caught, _calls_of(others) as calls,
+    ):  # fmt: skip
+        for batch in source.batches(batch_size=recipe.batch_size, num_workers=recipe.num_workers):
+            inputs, target = engine.to_device(batch)
+            output = model(inputs)
+            if not features:
+                _check_head_is_last(model, head, caught, output, calls)
+            features.append(caught[0].float().cpu().contiguous())  # safetensors keeps no channels-last maps
+            caught.clear()
+            targets.append(target.cpu())
     return torch.cat(features), torch.cat(targets)
 
 

@@ -1,15 +1,18 @@
 """The two ways to start a run: `train` from the weights given, and `fine_tune` stage by stage from trained ones."""
 
+import inspect
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from zoo.backends.base import local_file
 from zoo.data import Bundle, load_data
 from zoo.errors import UnknownNameError
 from zoo.lookup import check_arguments
@@ -62,7 +65,7 @@ def train(
     recipe_options: any field of `Recipe`: batch_size, optimizer, precision, accumulate, ema, seed, devices and so on.
     Raises:         UnknownArgumentError for an option that does not exist, before anything is read or written.
     """
-    check_options("train", recipe_options, RECIPE_OPTIONS)
+    check_options("train", recipe_options, RECIPE_OPTIONS, others=_own_options(train))
     stage = Stage(
         name="train", epochs=epochs, lr=lr, schedule=schedule, schedule_options=dict(schedule_options or {}),
         warmup_steps=warmup_steps,
@@ -109,14 +112,14 @@ def fine_tune(
 
     Other arguments as for `train`.
     """
-    check_options("fine_tune", recipe_options, RECIPE_OPTIONS)
+    check_options("fine_tune", recipe_options, RECIPE_OPTIONS, others=_own_options(fine_tune))
     choices: dict[str, Any] = {
         "epochs": epochs, "head_epochs": head_epochs, "lr": lr, "body_lr_ratio": body_lr_ratio, "schedule": schedule,
         "schedule_options": schedule_options, "cache_features": cache_features,
     }  # fmt: skip
     fine_tuning_stages(strategy, num_groups=1, **choices)  # for its checks, before anything is read
     job = Job.prepare(
-        model, data, task=task, weights=weights, recipe=Recipe(**{"weight_decay": 0.01, **recipe_options}),
+        model, data, task=task, weights=weights, recipe=Recipe(**recipe_options),
         model_options=model_options, data_options=data_options, task_options=task_options,
     )  # fmt: skip
     job.set_stages(fine_tuning_stages(strategy, num_groups=len(layer_groups(job.model)), **choices))
@@ -166,15 +169,15 @@ class Job:
             model_module = build_model(model, arguments, weights, recipe, engine)
         else:
             model_module = model
-        kept = weights if weights is None or isinstance(weights, bool) else str(weights)
-        if isinstance(kept, str) and Path(kept).exists():
-            kept = str(Path(kept).absolute())
+        file = local_file(weights)  # not what only shares its name with a tag, such as a folder called "default"
+        kept = weights if file is None else file.absolute()
+        kept = kept if kept is None or isinstance(kept, bool) else str(kept)
         name = model if isinstance(model, str) else None
         return cls(name, arguments, kept, model_module, built, bundle, recipe, engine)
 
     def set_stages(self, stages: tuple[Stage, ...]) -> None:
         """Gives the recipe its stages, once the model is there to count its layer groups."""
-        self.recipe = Recipe(**{**self.recipe.__dict__, "stages": stages})
+        self.recipe = replace(self.recipe, stages=stages)
 
     def start(self, *, out: PathLike | None, callbacks: Sequence[Callback], progress: bool) -> Run:
         """Makes the run directory and trains."""
@@ -223,6 +226,12 @@ class Job:
         }
 
 
+def _own_options(function: Callable[..., Run]) -> list[str]:
+    """The keyword arguments of `train` or `fine_tune` that a misspelt one may have meant."""
+    parameters = inspect.signature(function).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
 def _check_objects(
     model: str | nn.Module,
     task: str | Task | None,
@@ -260,6 +269,11 @@ def _read(
         if options:
             raise ValueError("data_options are for data read from a path; this bundle is read already.")
         return data
+    if not isinstance(data, str | os.PathLike):
+        raise TypeError(
+            f"data must be a path or a zoo.Bundle, got {type(data).__name__}. Make one of arrays by "
+            "Bundle.from_arrays(inputs, targets), of a torch Dataset by Bundle.from_dataset(dataset)."
+        )
     preprocessing = None if entry is None else entry.preprocessing
     if entry is not None and entry.weights and weights is not None and weights is not False:
         tag = str(weights).lower()

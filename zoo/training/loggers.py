@@ -53,6 +53,7 @@ class JSONLLogger(Callback):
     def on_fit_start(self, trainer: "Trainer") -> None:
         if trainer.directory is not None and trainer.engine.leads:
             self._file = open(trainer.directory / "metrics.jsonl", "ab")  # noqa: SIM115
+            self._length = min(self._length, self._file.tell())  # a file that was deleted begins anew
             self._file.truncate(self._length)
 
     def on_log(self, trainer: "Trainer", record: Mapping[str, Any]) -> None:

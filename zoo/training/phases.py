@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class Phase:
     module:   the only module that the phase changes.
     losses:   `(batch) -> {"loss": [], ...}`, each a mean over the batch; "loss" is minimised, the rest is logged.
     every:    steps from one turn of the phase to the next.
-    schedule: learning rate as a function of the step, or None for a constant one.
+    schedule: learning rate as a function of the step, its own turns or not, or None for a constant one.
     clip_norm: largest L2 norm of all the module's gradients together, or None.
     """
 
@@ -44,14 +44,6 @@ class Phase:
     every: int = 1
     schedule: Schedule | None = None
     clip_norm: float | None = None
-    logs: dict[str, str] = field(default_factory=dict, repr=False)
-
-    def log_name(self, key: str, *, alone: bool) -> str:
-        """What a loss is logged as: its own name, after the phase's where there are several."""
-        name = self.logs.get(key)
-        if name is None:
-            name = self.logs[key] = key if alone else f"{self.name}/{key}"
-        return name
 
 
 def run_step(
@@ -74,7 +66,7 @@ def run_step(
         if step % phase.every:
             continue
         if phase.schedule is not None:
-            apply_schedule(phase.optimizer, phase.schedule, step // phase.every)
+            apply_schedule(phase.optimizer, phase.schedule, step)
         if alone:
             _run_phase(phase, batches, shares, engine, logs, alone)
         else:
@@ -98,7 +90,7 @@ def _run_phase(
             share = None if shares is None else shares[index]
             engine.backward(losses["loss"] if share is None else losses["loss"] * share.loss)
         for key, value in losses.items():
-            name = phase.log_name(key, alone=alone)
+            name = key if alone else f"{phase.name}/{key}"
             value = value.detach()
             if share is not None:
                 value = value * (share.loss if key == "loss" else share.rows)

@@ -1,14 +1,14 @@
 """What a training run is told: one record for the whole run, one for each of its stages. Plain data, no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from zoo.errors import UnknownArgumentError, nearest
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 PARALLEL = ("auto", "ddp")
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Recipe:
     checkpoint_every_steps: beside the ends of epochs.
     checkpoint_seconds:     least time between checkpoints at the ends of epochs, so that epochs of milliseconds are
                             not spent on writing files; the end of a stage is always kept.
-    num_workers:            processes that load data, for data that is not in memory.
+    num_workers:            processes that load data which are not in memory; None leaves it to how the data were read.
     devices:                how many; more than 1 starts processes through Lightning Fabric.
     parallel:               "auto", or "ddp" for distributed data parallel.
     """
@@ -82,7 +82,7 @@ class Recipe:
     checkpoint_every_steps: int | None = None
     checkpoint_seconds: float = 5.0
     log_every_steps: int = 50
-    num_workers: int = 0
+    num_workers: int | None = None
     accelerator: str = "auto"
     devices: int = 1
     num_nodes: int = 1
@@ -98,8 +98,9 @@ class Recipe:
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; give at least 1, or None.")
         for name in ("weight_decay", "num_workers", "checkpoint_seconds"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative.")
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"{name} is {value}; it must not be negative.")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm is {self.clip_norm}; give a norm above 0, or None.")
         if self.precision not in PRECISIONS:
@@ -128,8 +129,11 @@ class Recipe:
         return tuple(cls.__dataclass_fields__)
 
 
-def check_options(what: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    """Raises UnknownArgumentError with the nearest names for the first of `given` that is not `known`."""
+def check_options(what: str, given: Mapping[str, Any], known: tuple[str, ...], *, others: Iterable[str] = ()) -> None:
+    """Raises UnknownArgumentError with the nearest names for the first of `given` that is not `known`.
+
+    others: names that exist beside the `known`, to be suggested too.
+    """
     for name in given:
         if name not in known:
-            raise UnknownArgumentError(f"{what} has no option {name!r}. {nearest(name, known)}")
+            raise UnknownArgumentError(f"{what} has no option {name!r}. {nearest(name, (*known, *others))}")

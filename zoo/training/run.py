@@ -155,7 +155,7 @@ class Run:
         if name not in parts:
             raise DataError(f"There is no {name!r} part in these data; pass split= as one of {', '.join(parts)}.")
         source = parts[name]
-        logger.info("judging the %s data: %d rows", name, len(source))
+        logger.info("judging the %s data: %d rows", "given" if data and len(parts) == 1 else name, len(source))
         engine = Engine(Recipe(accelerator=self.recipe.accelerator), launch=False)
         model = self.model.to(engine.device)
         batches = source.unaugmented().batches(batch_size=self.recipe.batch_size, num_workers=self.recipe.num_workers)

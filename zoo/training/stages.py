@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from zoo.data import Source
@@ -23,6 +22,7 @@ class ActiveStage:
 
     module:      what the task trains and judges, not wrapped: the model, or its head on cached features.
     modules:     its parts by name, set up for the run's devices.
+    num_workers: processes that load data; None where the data say it themselves.
     first_epoch: epochs of the stages before, so that each epoch of a run has an order of its own.
     """
 
@@ -34,7 +34,7 @@ class ActiveStage:
     validation: Source | None
     recipe: Recipe
     engine: Engine
-    num_workers: int
+    num_workers: int | None
     first_epoch: int
 
     @classmethod
@@ -59,8 +59,6 @@ class ActiveStage:
         groups = layer_groups(model)
         trainable = groups if stage.trainable is None else groups[-stage.trainable :]
         freeze_all_but(model, trainable)
-        if recipe.channels_last:
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         module = model
         num_workers = recipe.num_workers
         if stage.cache_features:
@@ -93,9 +91,10 @@ class ActiveStage:
 
     @property
     def drop_last(self) -> bool:
-        """Whether to leave the last batch out: BatchNorm cannot train on a single row."""
-        rows = len(self.train)
-        return rows > 1 and rows % (self.recipe.batch_size * self.engine.world_size) == 1
+        """Whether to leave the last batch out, as it gives a process one row: BatchNorm cannot train on that."""
+        world_size = self.engine.world_size
+        whole, rest = divmod(len(self.train), self.recipe.batch_size * world_size)
+        return whole > 0 and 0 < rest < 2 * world_size
 
     @property
     def batches_per_epoch(self) -> int:

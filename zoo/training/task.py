@@ -1,7 +1,8 @@
 """The task: how a batch becomes a loss, a prediction and metrics, for one kind of problem."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -126,6 +127,18 @@ class Task(ABC):
         return {}
 
 
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Inside, `model` is in evaluation mode; afterwards each submodule is in its own again, frozen ones too."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 @torch.no_grad()
 def evaluate(
     model: nn.Module, task: Task, batches: Any, *, engine: Any = None
@@ -137,16 +150,11 @@ def evaluate(
     Returns: the values of all metrics that are single numbers, and the filled metrics.
     """
     metrics = task.metrics()
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
+    with evaluation_mode(model):
         for batch in batches:
             outputs, targets = task.evaluate(model, batch if engine is None else engine.to_device(batch))
             for metric in metrics.values():
                 metric.update(outputs, targets)
-    finally:
-        for module, training in modes:
-            module.training = training
     if engine is not None and engine.world_size > 1:
         for metric in metrics.values():
             metric.sync(engine.sum)

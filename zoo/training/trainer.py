@@ -5,6 +5,7 @@ import logging
 import math
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -99,10 +100,11 @@ class Trainer:
         Raises: NonFiniteLossError; KeyboardInterrupt after the state was saved; RunError.
         """
         with self._session(resume_from) as interrupts:
-            while self.position.stage < len(self.recipe.stages) and not self.finished:
+            while self.position.stage < len(self.recipe.stages) and (self._within_epoch or not self.finished):
                 self._start_stage()
-                while not self._stage_is_over():
-                    self._train_epoch(interrupts)
+                while self._within_epoch or not self._stage_is_over():
+                    if not self.finished:
+                        self._train_epoch(interrupts)
                     self._end_epoch()
                 self.position = Position(stage=self.position.stage + 1, step=self.position.step)
             self.log("end", {})
@@ -143,13 +145,9 @@ class Trainer:
         rows = [self.task.rows(batch) for batch in batches]
         if len(batches) == 1 and self.engine.world_size == 1:
             return rows[0], None
-        device = self.engine.device
-        weights = [
-            torch.as_tensor(self.task.mean_weight(batch), dtype=torch.float32, device=device) for batch in batches
-        ]
-        counts = torch.stack([torch.stack(weights), torch.tensor(rows, dtype=torch.float32, device=device)])  # [2, n]
-        totals = self.engine.sum(counts.sum(1)) / self.engine.world_size
-        return sum(rows), [Share(*part.unbind()) for part in (counts / totals[:, None]).unbind(1)]
+        weights = [self.task.mean_weight(batch) for batch in batches]
+        weight, count = self.engine.mean(sum(weights), sum(rows))
+        return sum(rows), [Share(w / weight, r / count) for w, r in zip(weights, rows, strict=True)]
 
     @property
     def stage(self) -> ActiveStage:
@@ -166,6 +164,11 @@ class Trainer:
     def finished(self) -> bool:
         """Whether the recipe's largest number of steps is reached."""
         return self.recipe.max_steps is not None and self.position.step >= self.recipe.max_steps
+
+    @property
+    def _within_epoch(self) -> bool:
+        """Whether an epoch has begun that was not judged yet: also one that a checkpoint holds with all its steps."""
+        return self.position.batch > 0
 
     def _stage_is_over(self) -> bool:
         position = self.position
@@ -230,9 +233,7 @@ class Trainer:
     def describe_position(self) -> str:
         """Stage and epoch for people, such as "head, epoch 2/5"."""
         stage = self._recipe_stage
-        return (
-            f"{stage.name}, epoch {min(self.position.epoch + (self.position.batch > 0), stage.epochs)}/{stage.epochs}"
-        )
+        return f"{stage.name}, epoch {min(self.position.epoch + self._within_epoch, stage.epochs)}/{stage.epochs}"
 
     def _start_stage(self) -> None:
         """Begins the stage of the present position, or goes on with it if a checkpoint says so."""
@@ -313,7 +314,11 @@ class Trainer:
 
     @contextmanager
     def _session(self, resume_from: Path | None) -> Iterator[Interrupts]:
-        """Seeds, opens the callbacks, and gives back what was borrowed: RNG state, signals, mode, requires_grad."""
+        """Seeds, opens the callbacks, and gives back what was borrowed: RNG state, signals, requires_grad.
+
+        The model moves to where it is trained before a callback sees it: who keeps references to its tensors, as a
+        moving average does, would otherwise follow the old ones. It is left there, in evaluation mode.
+        """
         before = random_state()
         flags = [(parameter, parameter.requires_grad) for parameter in self.model.parameters()]
         opened: list[Callback] = []
@@ -322,6 +327,8 @@ class Trainer:
             if resume_from is not None:
                 self._load(resume_from)
             self.model.to(self.engine.device)
+            if self.recipe.channels_last:
+                self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             with Interrupts(self.directory) as interrupts:
                 for callback in self.callbacks:
                     opened.append(callback)
@@ -353,9 +360,11 @@ class Trainer:
 
     def _named_callbacks(self) -> list[tuple[str, Callback]]:
         names: list[tuple[str, Callback]] = []
+        seen: Counter[str] = Counter()
         for callback in self.callbacks:
             kind = type(callback).__name__
-            names.append((f"{kind}.{sum(name.startswith(kind) for name, _ in names)}", callback))
+            names.append((f"{kind}.{seen[kind]}", callback))
+            seen[kind] += 1
         return names
 
 

@@ -160,3 +160,26 @@ def test_faulty_datasets_raise():
         Bundle.from_dataset(TensorDataset(torch.zeros(4, 1), torch.zeros(4, dtype=torch.long)))
     with pytest.raises(DataError, match="NaN"):
         Bundle.from_dataset(TensorDataset(torch.zeros(4, 1), torch.full((4,), torch.nan)))
+
+
+class Flipped(TensorDataset):
+    """Negative inputs as augmentation, and the true ones without it."""
+
+    def __getitem__(self, index):
+        inputs, target = super().__getitem__(index)
+        return -inputs, target
+
+    def unaugmented(self):
+        return TensorDataset(*self.tensors)
+
+
+def test_what_is_split_off_a_dataset_is_not_augmented():
+    """Fails if validation gets the random changes of training."""
+    bundle = Bundle.from_dataset(Flipped(torch.ones(20, 2), torch.as_tensor(CODES)), validation=0.2)
+    assert bundle.train[0][0].tolist() == [-1, -1]
+    assert bundle.validation[0][0].tolist() == [1, 1]
+
+
+def test_a_share_of_nothing_splits_nothing_off():
+    data = TensorDataset(torch.as_tensor(INPUTS).float(), torch.as_tensor(CODES))
+    assert list(Bundle.from_dataset(data, validation=0.0).parts) == ["train"]

@@ -129,3 +129,18 @@ def test_datasets_without_index_or_rows_raise():
         DatasetSource(Stream())
     with pytest.raises(DataError, match="no rows"):
         DatasetSource([])
+
+
+class Augmented(Noisy):
+    """Noisy rows that know their plain form."""
+
+    def unaugmented(self):
+        return TensorDataset(torch.arange(len(self)).float()[:, None], torch.arange(len(self)))
+
+
+def test_a_subset_gives_its_plain_rows():
+    """Fails if a Subset hides that its dataset can be read without augmentation."""
+    plain = DatasetSource(Subset(Subset(Augmented(), range(2, 10)), [1, 3])).unaugmented()
+    assert torch.equal(samples(plain.batches(batch_size=2)), torch.tensor([[3.0], [5.0]]))
+    noisy = DatasetSource(Subset(Noisy(), [1, 3]))
+    assert noisy.unaugmented() is noisy

@@ -218,6 +218,7 @@ def test_mixed_precision_and_gradual_unfreezing_of_a_native_model(photos, cifar_
         ({"optimizer_options": {"beta": 1}}, UnknownArgumentError, "'betas'"),
         ({"warmup_steps": 3}, UnknownArgumentError, "warmup_steps"),
         ({"batchsize": 8}, UnknownArgumentError, "'batch_size'"),
+        ({"epoch": 8}, UnknownArgumentError, "'epochs'"),
         ({"task": "vision/clasification"}, UnknownNameError, "'vision/classification'"),
         ({"weights": "imagenet"}, UnknownNameError, "no published weights|no such file"),
         ({"weights": "missing.safetensors"}, UnknownNameError, "no such file|no published weights"),
@@ -236,6 +237,15 @@ def test_mistakes_are_named_before_anything_is_written(
     with pytest.raises(error, match=message):
         zoo.fine_tune("resnet20_cifar", photos, **given)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "data", [None, [1, 2], (torch.zeros(4, 3, 8, 8), [0, 1, 0, 1])], ids=["none", "list", "arrays"]
+)
+def test_data_that_are_no_bundle_say_how_to_make_one(data):
+    """Fails if arrays end as an error about os.PathLike."""
+    with pytest.raises(TypeError, match="from_arrays"):
+        zoo.train("resnet20_cifar", data, **QUIET)
 
 
 def test_a_file_for_another_model_is_refused(photos, tmp_path, monkeypatch):

@@ -303,3 +303,13 @@ def test_side_heads_are_left_alone(images, cache):
     model = zoo.create_model("googlenet", num_classes=3)
     bundle = Bundle.from_arrays(torch.randn(4, 3, 64, 64), torch.arange(4) % 2, task=TASK, validation=0.0)
     assert compute(model, bundle).train.tensors[0].shape == (4, 1024)
+
+
+def test_maps_that_are_channels_last_are_kept(images, cache):
+    """Fails if features go to the file as they lie in memory: safetensors refuses maps whose channels are last."""
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Sequential(nn.Flatten(), nn.Linear(392, 3)))
+    model.classifier = "2"
+    model.to(memory_format=torch.channels_last)
+    first, again = compute(model, images), compute(model, images)
+    assert list((cache / "features").iterdir())
+    assert torch.equal(first.train[0][0], again.train[0][0])

@@ -305,6 +305,16 @@ def test_options_that_json_changes_are_understood_again(photos, tmp_path):
     assert load_run(tmp_path / "run").predict(image) == run.predict(image)
 
 
+def test_a_folder_of_the_name_of_a_tag_is_no_file_of_weights(tmp_path, monkeypatch):
+    """Fails if whatever lies in the working directory under the name "default" becomes the weights of the run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "default").mkdir()
+    bundle = Bundle.from_arrays(torch.randn(20, 6), torch.arange(20) % 2, task="vision/classification")
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+    run = zoo.fine_tune(model, bundle, task=bundle.task, strategy="full", epochs=1, out=tmp_path / "run", **QUIET)
+    assert load_run(run.directory).config["model"]["weights"] == "default"
+
+
 def test_relative_weights_are_found_from_elsewhere(trained, photos, cifar_weights, tmp_path, monkeypatch):
     """Fails if a run that is resumed from another directory looks for its weights there."""
     monkeypatch.chdir(cifar_weights.parent)

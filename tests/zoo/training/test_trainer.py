@@ -4,20 +4,23 @@ import copy
 import json
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import TensorDataset
 
 import zoo
 from vision.classification.task import ImageClassification
-from zoo.data import ArraySource, Bundle
+from zoo.data import ArraySource, Bundle, DatasetSource
 from zoo.errors import NonFiniteLossError, RunError, UnknownArgumentError
 from zoo.optim import make_schedule
-from zoo.training import Callback, Engine, Phase, Recipe, Stage, Trainer, run_step
+from zoo.training import Callback, Engine, Phase, Recipe, Share, Stage, Trainer, run_step
 from zoo.training.checkpoint import random_state
+from zoo.training.stages import ActiveStage
 
 
 def fit(model, task, bundle, *, directory=None, callbacks=(), **options):
@@ -224,6 +227,18 @@ def test_moving_average_by_hand(model, task, bundle):
     torch.testing.assert_close(trainer.callbacks[0].average["0.weight"].double(), average, rtol=0, atol=1e-6)
 
 
+def test_moving_average_follows_weights_that_change_their_memory_format(task):
+    """Fails if the average keeps references to the tensors that the model had before `channels_last` replaced them."""
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(16, 3))
+    before = model[0].weight.detach().clone()
+    source = ArraySource(torch.randn(32, 1, 4, 4), torch.arange(32) % 3)
+    recipe = Recipe(ema=0.0, channels_last=True, batch_size=16, accelerator="cpu")
+    trainer = Trainer(model=model, task=task, train=source, recipe=recipe, progress=False)
+    trainer.fit()
+    assert not torch.equal(model[0].weight, before)
+    assert torch.equal(trainer.callbacks[0].average["0.weight"], model[0].weight)
+
+
 def test_log_files(model, task, bundle, tmp_path):
     fit(model, task, bundle, epochs=2, directory=tmp_path, log_every_steps=2, batch_size=16, tensorboard=True)
     records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -244,6 +259,59 @@ def test_a_last_batch_of_one_row_is_left_out(task):
     )
     trainer.fit()
     assert trainer.position.step == 2
+
+
+@pytest.mark.parametrize(("rows", "last"), [(64, False), (65, True), (66, True), (67, True), (68, False), (3, False)])
+def test_no_process_gets_a_last_batch_of_one_row(model, rows, last):
+    """Fails if only the rows of all processes together are counted: of 67 in batches of 2 x 16, one process gets 1."""
+    stage = ActiveStage(
+        model=model, module=model, modules={}, phases=[], train=ArraySource(torch.zeros(rows)), validation=None,
+        recipe=Recipe(batch_size=16), engine=SimpleNamespace(world_size=2), num_workers=0, first_epoch=0,
+    )  # fmt: skip
+    assert stage.drop_last is last
+
+
+def test_shares_are_numbers_of_the_host_where_nothing_else_is_needed(model, task, bundle):
+    """Fails if each accumulated step copies numbers to the device, which has to wait for it."""
+    trainer = Trainer(model=model, task=task, train=bundle.train, recipe=Recipe(accelerator="cpu"), progress=False)
+    rows, shares = trainer._shares([(torch.zeros(6, 6), torch.zeros(6)), (torch.zeros(2, 6), torch.zeros(2))])
+    assert (rows, shares) == (8, [Share(0.75, 0.75), Share(0.25, 0.25)])
+    assert all(type(number) is float for share in shares for number in (share.loss, share.rows))
+
+
+def test_the_schedule_of_a_phase_that_rests_is_followed_to_its_end(model, task, bundle):
+    """Fails if turns are counted in place of steps: a phase with every=2 would stop half way through its schedule."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    schedule = make_schedule("cosine", total_steps=10)
+    phase = Phase("train", model, optimizer, lambda batch: task.losses(model, batch), every=2, schedule=schedule)
+    batch = next(iter(bundle.train.batches(batch_size=8)))
+    for step in range(10):
+        run_step([phase], [batch], step=step, engine=Engine(Recipe(accelerator="cpu")))
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(schedule.lr_factor(8))
+
+
+def test_workers_are_those_that_the_data_ask_for(model, task):
+    """Fails if the recipe's default overrules the data: `num_workers` of a reader would do nothing."""
+    asked = []
+
+    class Watched(DatasetSource):
+        def _read_by_workers(self, requests, num_workers):
+            asked.append(num_workers)
+            return super()._read_here(requests)
+
+    data = TensorDataset(torch.randn(20, 6), torch.arange(20) % 3)
+    for chosen in (None, 3, 0):
+        recipe = Recipe(num_workers=chosen, accelerator="cpu")
+        Trainer(model=model, task=task, train=Watched(data, num_workers=2), recipe=recipe, progress=False).fit()
+    assert asked == [2, 3]
+
+
+def test_predictions_leave_every_mode_as_it_was(task):
+    """Fails if a prediction in the middle of training wakes the BatchNorm of a frozen body."""
+    model = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    model[1].eval()
+    task.predict(model, torch.zeros(2, 6))
+    assert [module.training for module in model] == [True, False, True]
 
 
 def test_a_run_is_never_overwritten(model, bundle, tmp_path):
