@@ -9,7 +9,7 @@ from typing import Any
 
 from vision.examples.embedded import FASHION_MNIST
 from zoo.training import Run, fine_tune, train
-from zoo.training.run import create_directory
+from zoo.training.directory import create_directory
 
 MODEL = "efficientnet_lite0"
 DATA = {"size": 64, "augment": "light"}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Explanation:
     """Heat over a batch of inputs, with what is needed to read and to draw it.
 
@@ -43,6 +43,9 @@ class Explanation:
     logits: Tensor | None = None
     labels: Sequence[str] | None = None
     preprocessing: ImagePreprocessing | None = None
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.method}, layer={self.layer!r}, heat={list(self.heat.shape)})"
 
     def __len__(self) -> int:
         return len(self.heat)

@@ -149,6 +149,7 @@ def _read(path: Path, *, num_rows: int) -> tuple[Tensor, Tensor] | None:
 
 
 def _compute_features(model: nn.Module, source: Source, recipe: Recipe, engine: Engine) -> tuple[Tensor, Tensor]:
+    logger.info("computing the frozen features of %d rows, once", len(source))
     path = head_path(model)
     head = model.get_submodule(path)
     others = [model.get_submodule(other) for other in parts_above_body(model) if other != path]

@@ -21,10 +21,11 @@ from zoo.records import Entry
 from zoo.registry import model_info, trained_structure
 from zoo.training.building import build_model
 from zoo.training.callbacks import Callback
+from zoo.training.directory import PathLike, as_json, create_directory, write_config
 from zoo.training.engine import Engine
 from zoo.training.frozen import data_key
 from zoo.training.recipe import Recipe, Stage, check_options
-from zoo.training.run import PathLike, Run, as_json, create_directory, task_class, write_config
+from zoo.training.run import Run, task_class
 from zoo.training.strategies import Strategy, fine_tuning_stages
 from zoo.training.surgery import layer_groups
 from zoo.training.task import Task

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -30,6 +30,17 @@ def describe(record: Mapping[str, Any], *, names: tuple[str, ...]) -> str:
         elif in_training is not None:
             parts.append(f"train {name} {in_training:.4g}")
     return "  ".join(parts)
+
+
+def shown(batches: Iterable[Any], *, total: int, title: str) -> Iterable[Any]:
+    """The batches, with a bar on standard error while they pass, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return batches
+    return track(batches, description=title, total=total, console=console, transient=True)
 
 
 def without_nan(record: Mapping[str, Any]) -> dict[str, Any]:

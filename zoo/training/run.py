@@ -3,11 +3,8 @@
 import json
 import logging
 import math
-import platform
-import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +18,10 @@ from zoo.metrics import UndefinedMetricWarning
 from zoo.registry import create_model, task_info
 from zoo.training.building import build_model
 from zoo.training.callbacks import Callback
-from zoo.training.checkpoint import write_atomically
+from zoo.training.directory import PathLike, read_config, write_json
 from zoo.training.engine import Engine
 from zoo.training.frozen import data_key
-from zoo.training.loggers import without_nan
+from zoo.training.loggers import shown, without_nan
 from zoo.training.recipe import Recipe
 from zoo.training.task import Prediction, Task, evaluate
 from zoo.training.trainer import Trainer
@@ -35,13 +32,8 @@ if TYPE_CHECKING:
     from zoo.explanation import Explanation
 
 logger = logging.getLogger(__name__)
-FORMAT = 1
-CONFIG = "config.json"
-PARTS = ("model", "task", "data", "recipe")
 WEIGHTS = "model.safetensors"
 CURVES = "curves.png"
-
-PathLike = str | Path
 
 
 class Run:
@@ -158,8 +150,10 @@ class Run:
         logger.info("judging the %s data: %d rows", "given" if data and len(parts) == 1 else name, len(source))
         engine = Engine(Recipe(accelerator=self.recipe.accelerator), launch=False)
         model = self.model.to(engine.device)
-        batches = source.unaugmented().batches(batch_size=self.recipe.batch_size, num_workers=self.recipe.num_workers)
-        values, metrics = evaluate(model, self.task, batches, engine=engine)
+        size = self.recipe.batch_size
+        batches = source.unaugmented().batches(batch_size=size, num_workers=self.recipe.num_workers)
+        total = source.num_batches(batch_size=size)
+        values, metrics = evaluate(model, self.task, shown(batches, total=total, title=name), engine=engine)
         if data is None:
             results = {**self.results, name: values}
             write_json(self.directory / "results.json", {part: without_nan(found) for part, found in results.items()})
@@ -305,92 +299,6 @@ def load_into(model: nn.Module, path: Path) -> None:
         raise RunError(f"The weights {path} are missing or damaged: {error}. Restore them, or train anew.") from error
     except RuntimeError as error:
         raise RunError(f"The weights {path} are not of this {type(model).__name__}: {error}") from error
-
-
-def create_directory(out: PathLike | None, *, name: str) -> Path:
-    """A new run directory: `out`, or the first free "runs/<name>-<number>".
-
-    Raises: RunError if `out` holds a run already, or is not an empty directory.
-    """
-    if out is None:
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
-        number = 1
-        while True:
-            path = Path("runs") / f"{stem}-{number}"
-            try:
-                path.mkdir(parents=True)
-                return path
-            except FileExistsError:
-                number += 1
-    path = Path(out)
-    if (path / CONFIG).exists():
-        raise RunError(f"{path} holds a run already. Go on with it (zoo resume {path}), or choose another directory.")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunError(f"{path} exists and is not an empty directory. Choose another for the run.")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def write_config(directory: Path, config: Mapping[str, Any]) -> None:
-    """Writes `config.json`, with the versions that matter."""
-    import torch
-
-    import zoo
-
-    about = {"format": FORMAT, "zoo": zoo.__version__, "torch": torch.__version__, "python": platform.python_version()}
-    write_json(directory / CONFIG, {**about, **config})
-
-
-def read_config(directory: Path) -> dict[str, Any]:
-    """The configuration of a run.
-
-    Raises: RunError if the directory holds none, or one of another format.
-    """
-    path = directory / CONFIG
-    if not path.is_file():
-        runs = sorted(str(found.parent) for found in Path("runs").glob(f"*/{CONFIG}"))
-        hint = f" Runs here: {', '.join(runs[-5:])}." if runs else ""
-        raise RunError(f"{directory} is not a run directory: it has no {CONFIG}.{hint}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path} is damaged: {error}. Restore it, or train anew.") from error
-    if isinstance(config, dict) and config.get("format", FORMAT) != FORMAT:
-        raise RunError(
-            f"{path} is of format {config['format']}; this version reads {FORMAT}. Use the version of the zoo that "
-            f"wrote it ({config.get('zoo', 'unknown')})."
-        )
-    missing = [part for part in PARTS if not isinstance(config, dict) or not isinstance(config.get(part), dict)]
-    if missing or "format" not in config:
-        raise RunError(f"{path} is damaged: it lacks {', '.join(missing) or 'its format'}. Restore it, or train anew.")
-    return config  # type: ignore[no-any-return]
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON atomically."""
-    text = as_json(value, name=path.name)
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
-
-
-def as_json(value: Any, *, name: str) -> str:
-    """JSON in which dataclasses are objects and paths strings.
-
-    name:   of the file it is for.
-    Raises: TypeError for a value that JSON has nothing for.
-    """
-
-    def plain(item: Any) -> Any:
-        if is_dataclass(item) and not isinstance(item, type):
-            return asdict(item)
-        if isinstance(item, Path):
-            return str(item)
-        raise TypeError(f"{item!r} of type {type(item).__name__} cannot be kept in {name}: give numbers and texts.")
-
-    return json.dumps(value, indent=2, default=plain) + "\n"
 
 
 def task_class(name: str) -> type[Task]:

@@ -58,7 +58,7 @@ class LossWindow:
             for (step, weight, _), value in zip(held, values.tolist(), strict=True):
                 if not math.isfinite(value) and name.rpartition("/")[2] == "loss":
                     raise NonFiniteLossError(
-                        f"The {name} of step {step} is {value}. Training stopped; the last good checkpoint is kept. "
+                        f"The {name} of step {step} is {value}. Training stopped; what was saved before is kept. "
                         "Try a lower learning rate, clip_norm=1.0 or a warm-up, and look for NaN in the data; with "
                         "16-mixed precision try bf16-mixed."
                     )
