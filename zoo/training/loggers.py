@@ -136,7 +136,8 @@ class TensorBoardLogger(Callback):
 class ProgressBar(Callback):
     """A progress bar on a terminal, and a line for each epoch everywhere.
 
-    refresh: seconds between two drawings of the bar, at least.
+    refresh: least seconds between two drawings of the bar. Lines come twice as often at most, so that epochs of
+             milliseconds do not flood the screen; the last of a stage is always printed.
     """
 
     def __init__(self, *, console: "Console | None" = None, refresh: float = 0.2) -> None:
@@ -145,6 +146,7 @@ class ProgressBar(Callback):
         self._bar: Progress | None = None
         self._row: Any = None
         self._due = 0.0
+        self._line_due = 0.0
         self._shown = ""
 
     def on_fit_start(self, trainer: "Trainer") -> None:
@@ -178,6 +180,10 @@ class ProgressBar(Callback):
     def on_log(self, trainer: "Trainer", record: Mapping[str, Any]) -> None:
         self._shown = describe(record, names=("loss", trainer.task.monitor))
         if record["event"] == "epoch" and self._console is not None:
+            now = time.monotonic()
+            if now < self._line_due and not trainer.stage_is_over():
+                return
+            self._line_due = now + self._refresh / 2
             self._console.print(f"{trainer.describe_position()}  {self._shown}", highlight=False)
         elif record["event"] == "stage" and self._console is not None:
             self._console.print(f"{record['message']}", highlight=False)

@@ -102,7 +102,7 @@ class Trainer:
         with self._session(resume_from) as interrupts:
             while self.position.stage < len(self.recipe.stages) and (self._within_epoch or not self.finished):
                 self._start_stage()
-                while self._within_epoch or not self._stage_is_over():
+                while self._within_epoch or not self.stage_is_over():
                     if not self.finished:
                         self._train_epoch(interrupts)
                     self._end_epoch()
@@ -170,7 +170,8 @@ class Trainer:
         """Whether an epoch has begun that was not judged yet: also one that a checkpoint holds with all its steps."""
         return self.position.batch > 0
 
-    def _stage_is_over(self) -> bool:
+    def stage_is_over(self) -> bool:
+        """Whether no further epoch of the stage will begin."""
         position = self.position
         return position.epoch >= self._recipe_stage.epochs or position.stopped or self.finished
 
@@ -192,7 +193,7 @@ class Trainer:
                     callback.on_validation_end(self, metrics)
         self.history.append({**self._where(), **record, **metrics})
         self.log("epoch", {**record, **metrics})
-        due = self._stage_is_over() or time.monotonic() >= self._saved_at + self.recipe.checkpoint_seconds
+        due = self.stage_is_over() or time.monotonic() >= self._saved_at + self.recipe.checkpoint_seconds
         if self.engine.broadcast(due):
             self.save()
 
