@@ -201,6 +201,7 @@ def test_moving_in_inference_mode():
     with torch.inference_mode():
         metric.update(*batch)
     metric.update(*batch)
+    assert metric.state_dict()["count"] == 16
 
 
 def test_make_metric_names_the_nearest():

@@ -74,6 +74,20 @@ def test_accumulated_batches_equal_one_large_batch(model, task, bundle, class_we
         assert first["train_accuracy"] == pytest.approx(second["train_accuracy"], abs=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_clipping_bounds_the_norm_of_all_gradients_together(model, task, bundle, precision, accumulate):
+    """Fails if gradients are not clipped, are clipped one by one or batch by batch, or before they are unscaled."""
+    before = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    options = {"optimizer": "sgd", "lr": 1.0, "schedule": "constant", "weight_decay": 0.0, "epochs": 1}
+    fit(
+        model, task, bundle, max_steps=1, batch_size=16, clip_norm=0.01, precision=precision, accumulate=accumulate,
+        **options,
+    )  # fmt: skip
+    after = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    assert (after - before).norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
 def test_mixed_precision_learns(model, task, bundle, precision):
     trainer = fit(model, task, bundle, epochs=20, lr=0.02, precision=precision, clip_norm=1.0)
