@@ -24,14 +24,40 @@ def head_paths(model: nn.Module) -> tuple[str, ...]:
     Those are the second classifier of a distilled model, and the side heads of GoogLeNet, Inception and segmentation
     networks, which are known by their names: they begin with "aux".
     """
-    found = _named_heads(model) or _classifiers_beside_body(model) or (_last_layer(model),)
-    return (*found, *(name for name in _side_heads(model) if name not in found))
+    found = _find_heads(model)
+    if not found:
+        raise ValueError(f"{type(model).__name__} has no linear layer or convolution that could be its head.")
+    return found
 
 
 def parts_above_body(model: nn.Module) -> tuple[str, ...]:
-    """All that fine-tuning replaces: `head_paths`, and layers that transformers puts between body and head."""
-    heads = head_paths(model)
+    """All that fine-tuning replaces or trains first.
+
+    Of a model that names its `body`, a dotted path such as "encoder", that is all else; of others `head_paths`, if they
+    have a head, and layers that transformers puts between body and head.
+    """
+    body = getattr(model, "body", None)
+    if isinstance(body, str):
+        return _beside_path(model, body)
+    heads = _find_heads(model)
     return (*heads, *(name for name in _beside_body(model) if name not in heads))
+
+
+def _beside_path(model: nn.Module, path: str) -> tuple[str, ...]:
+    """The largest parts with parameters that neither hold the module at `path` nor lie in it."""
+    model.get_submodule(path)  # for its error
+    found: list[str] = []
+    module, before = model, ""
+    for step in path.split("."):
+        beside = dict(module.named_children())
+        found += [before + name for name in _with_parameters(beside) if name != step]
+        module, before = beside[step], f"{before}{step}."
+    return tuple(found)
+
+
+def _find_heads(model: nn.Module) -> tuple[str, ...]:
+    found = _named_heads(model) or _classifiers_beside_body(model) or _last_layer(model)
+    return (*found, *(name for name in _side_heads(model) if name not in found)) if found else ()
 
 
 def _named_heads(model: nn.Module) -> tuple[str, ...]:
@@ -69,11 +95,11 @@ def _with_parameters(children: dict[str, nn.Module]) -> Iterable[str]:
     return (name for name, child in children.items() if any(True for _ in child.parameters()))
 
 
-def _last_layer(model: nn.Module) -> str:
+def _last_layer(model: nn.Module) -> tuple[str, ...]:
     side = tuple(f"{name}." for name in _side_heads(model))
     modules = [(name, module) for name, module in model.named_modules() if name and not f"{name}.".startswith(side)]
     for kind in (nn.Linear, nn.modules.conv._ConvNd):
         found = [name for name, module in modules if isinstance(module, kind)]
         if found:
-            return found[-1]
-    raise ValueError(f"{type(model).__name__} has no linear layer or convolution that could be its head.")
+            return (found[-1],)
+    return ()

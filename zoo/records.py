@@ -46,6 +46,29 @@ class ImagePreprocessing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextPreprocessing:
+    """How a text becomes the token numbers that a network was trained to see.
+
+    tokenizer:  folder or hub name of a transformers tokenizer.
+    max_length: most tokens of one text, special ones included; None where any number will do.
+    """
+
+    tokenizer: str
+    max_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioPreprocessing:
+    """How a sound file becomes the waveform that a network was trained to hear.
+
+    seconds: longest clip; None where any length will do.
+    """
+
+    sample_rate_hz: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
     """One file of trained weights and all that must be known to use it.
 
@@ -80,7 +103,11 @@ class Entry:
     input_shape: of one sample, without the batch dimension.
     num_params:  exact count at the default configuration; None only for models of other libraries.
     preprocessing: of raw inputs where no weights say so; None leaves it to the task's reader and `input_shape`.
-    losses:      "module:callable" `(model, batch) -> dict` where the paper trains with a loss of its own.
+    task_options: of the task where the user gives none, such as a loss of the paper's own.
+    recipe:      options of training where the user gives none, such as the paper's learning rate: arguments of
+                 `zoo.train`, by name.
+    weight_arguments: arguments of the builder that name trained weights of a part, with the value that fine-tuning
+                 uses where the user gives none. They only fill the part, so a finished run is built without them.
     """
 
     name: str
@@ -93,7 +120,9 @@ class Entry:
     config: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[Weights, ...] = ()
     preprocessing: Any = None
-    losses: str | None = None
+    task_options: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    weight_arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         tags = [record.tag for record in self.weights]
@@ -107,12 +136,14 @@ class TaskEntry:
 
     builder: "module:callable" `(bundle, **options) -> Task`.
     reader:  "module:callable" `(path, **options) -> Bundle`.
+    from_disk: whether the reader's `path` must exist; False where it is a name, such as that of an environment.
     """
 
     name: str
     builder: str
     reader: str
     summary: str
+    from_disk: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

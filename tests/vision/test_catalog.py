@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision.catalog import CATALOG, MODELS
+from vision.catalog import CATALOG
+from vision.classification.catalog import MODELS
 from vision.weights import WEIGHTS
 from zoo.outputs import AuxiliaryLogits
 from zoo.records import Entry
@@ -82,8 +83,8 @@ def build_small(entry: Entry, small: Small) -> nn.Module:
 
 def loss_of(entry: Entry, model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
     """The entry's own loss, or cross-entropy over all heads."""
-    if entry.losses is not None:
-        return resolve(entry.losses)(model, (images, targets))["loss"]
+    if "losses" in entry.task_options:
+        return resolve(entry.task_options["losses"])(model, (images, targets))["loss"]
     output = model(images)
     if isinstance(output, AuxiliaryLogits):
         sides = sum(F.cross_entropy(side, targets) for side in output.auxiliary)

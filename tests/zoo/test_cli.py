@@ -318,7 +318,7 @@ def test_load_report_is_shown_once(home: Path, caplog: pytest.LogCaptureFixture)
     ("arguments", "words"),
     [
         (("train", "resnet20_cifr", "--data", "photos"), "Did you mean 'resnet20_cifar'"),
-        (("train", "resnet20_cifar", "--data", "photos"), "--from-scratch"),
+        (("train", "resnet20_cifar", "--data", "photos", "--weights", "default"), "--from-scratch"),
         (("train", "tim:resnet18", "--data", "photos", "--from-scratch"), "No backend is called 'tim'. Did you mean"),
         (("train", "resnet20_cifar", "--data", "phots", "--from-scratch"), "There is nothing at phots"),
         ((*SCRATCH, "--task", "vision/clasification"), "Did you mean 'vision/classification'?"),

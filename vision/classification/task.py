@@ -5,7 +5,6 @@ Shapes: B images, C classes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,7 +20,7 @@ from zoo.losses import make_loss
 from zoo.metrics import Metric, make_metric
 from zoo.outputs import AuxiliaryLogits
 from zoo.records import Entry, ImagePreprocessing
-from zoo.training import Batch, Losses, Prediction, Task, evaluation_mode
+from zoo.training import Batch, Inputs, Item, Losses, Prediction, Task, evaluation_mode
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -160,12 +159,12 @@ class ImageClassification(Task):
             for values, indices in zip(best.values, best.indices, strict=True)
         ]
 
-    def read_inputs(self, paths: Sequence[Path]) -> Tensor:
+    def read_inputs(self, items: Sequence[Item]) -> Inputs:
         from vision.data.folder import read_inputs
 
         if self.preprocessing is None:
             raise DataError("This run was trained on arrays, not on image files: give a batch of inputs [B, C, H, W].")
-        return read_inputs(paths, self.preprocessing)
+        return Inputs(rows=read_inputs(items, self.preprocessing), names=[str(item) for item in items])
 
     def explain(
         self,

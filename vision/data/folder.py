@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vision.data.checks import Inspection, inspect_files
+from vision.data.idx import find_idx, read_idx_folder
 from vision.data.jpeg import open_image
 from vision.data.listing import LAYOUT, Listing, Record, list_folder, list_table
 from vision.data.transforms import (
@@ -98,7 +99,8 @@ def read_images(
     - a folder with one sub-folder of images per class;
     - a folder with train/, val/ (or validation/) and test/, each with such class folders;
     - a .csv file with the columns path and label, and split if it is to decide; paths are relative to the file;
-    - an .npz file with `images` [N, H, W] or [N, H, W, C] and `labels` [N], and `classes` and `split` [N] if wanted.
+    - an .npz file with `images` [N, H, W] or [N, H, W, C] and `labels` [N], and `classes` and `split` [N] if wanted;
+    - a folder with the IDX files of MNIST or its like: train-images-idx3-ubyte.gz and so on.
 
     preprocessing: of the weights that will be used, as a record or a mapping; None: what `input_shape` asks for, or
                    ImageNet's at 224 pixels.
@@ -132,6 +134,8 @@ def read_images(
         return read_npz(root, preprocessing=record, origin=origin, **options)
     if not root.is_dir() and root.suffix.lower() != ".csv":
         raise DataError(f"{root} is neither a folder nor a .csv or .npz file. {LAYOUT}")
+    if root.is_dir() and find_idx(root):
+        return read_idx_folder(root, preprocessing=record, origin=origin, **options)
     listing = list_folder(root) if root.is_dir() else list_table(root, **columns)
     return _bundle(listing, root, record, origin=origin, **reading, **options)
 

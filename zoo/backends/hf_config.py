@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from zoo.backends.base import accepted_arguments, brief, check_arguments
 from zoo.errors import UnknownArgumentError, UnknownNameError, WeightsError, check_name, nearest
-from zoo.records import ImagePreprocessing
+from zoo.records import ImagePreprocessing, TextPreprocessing, Weights
 
 # The zoo's tasks and transformers' tables from configurations to models. The first table that holds a configuration
 # gives the model where neither the configuration nor the user names one.
@@ -40,6 +40,9 @@ COUNTED = (
     "vision/segmentation",
     "nlp/token_classification",
 )
+PACKAGE = "package:"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+NO_LIMIT = 1_000_000  # transformers writes 1e30 where a tokenizer has no longest text
 EXTRA_ARGUMENTS = {"num_classes", "in_channels", "task", "dtype", "attn_implementation"}
 INTERPOLATIONS: "dict[int, Literal['nearest', 'bilinear', 'bicubic']]" = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 
@@ -53,13 +56,14 @@ class Origin:
 
 
 def find_origin(name: str) -> Origin:
-    """Which of the three kinds `name` is.
+    """Which of the three kinds `name` is; "package:import_name/path" is a folder inside an installed package.
 
-    Raises: UnknownNameError with transformers' nearest architectures for a name that is none.
+    Raises: UnknownNameError with transformers' nearest architectures for a name that is none; WeightsError for a
+            package that is not installed, or has no such folder.
     """
     from transformers import CONFIG_MAPPING
 
-    folder = Path(name).expanduser()
+    folder = Path(installed_folder(name)).expanduser()
     if (folder / "config.json").is_file():
         return Origin(str(folder), "folder")
     if name.startswith(("/", ".", "~")):
@@ -73,6 +77,19 @@ def find_origin(name: str) -> Origin:
             f"Repositories of the hub are named 'hf:owner/repo', folders 'hf:/path/to/folder'."
         )
     return Origin(name, "architecture")
+
+
+def installed_folder(name: str) -> str:
+    """The folder that "package:import_name/path" names, found without importing the package; another name as it is.
+
+    Raises: WeightsError if the package is not installed, or the folder holds no config.json.
+    """
+    from zoo.weights import resolve
+
+    if not name.startswith(PACKAGE):
+        return name
+    config = Weights(tag="config", source=f"{name.rstrip('/')}/config.json", sha256="", licence="")
+    return str(resolve(config, check_hash=False).parent)
 
 
 def read_config(
@@ -189,6 +206,31 @@ def read_preprocessing(origin: Origin) -> ImagePreprocessing | None:
         interpolation=INTERPOLATIONS.get(fields.get("resample", 2), "bilinear"),
         mean=tuple(fields["image_mean"]),
         std=tuple(fields["image_std"]),
+    )
+
+
+def read_text_preprocessing(name: str, origin: Origin, config: Any, task: str) -> TextPreprocessing | None:
+    """The tokenizer that lies beside the configuration of a model of text, None where there is none.
+
+    name: as the user gave it; a folder's is made absolute, so that a run finds it from anywhere.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    is_text = task.startswith("nlp/") or (task == "features" and type(config) in _tables()["nlp/classification"])
+    if origin.kind == "architecture" or not is_text:
+        return None
+    file: Any = Path(origin.name, TOKENIZER_CONFIG)
+    if origin.kind == "hub":
+        file = try_to_load_from_cache(origin.name, TOKENIZER_CONFIG)
+    limits = [getattr(config, "max_position_embeddings", None)]
+    if isinstance(file, str | Path) and Path(file).is_file():
+        limits.append(json.loads(Path(file).read_text(encoding="utf-8")).get("model_max_length"))
+    elif origin.kind == "folder" and not Path(origin.name, "tokenizer.json").is_file():
+        return None
+    known = [int(limit) for limit in limits if limit is not None and limit < NO_LIMIT]
+    tokenizer = str(Path(origin.name).absolute()) if origin.kind == "folder" else name
+    return TextPreprocessing(
+        tokenizer=name if name.startswith(PACKAGE) else tokenizer, max_length=min(known, default=None)
     )
 
 

@@ -24,7 +24,9 @@ FINE_TUNING = ("weights", "strategy", "head_epochs", "cache_features")
 HIDDEN = ("callbacks", "recipe_options", "stages")
 
 Options = list[str] | None
-Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="One file or more, or folders of them.")]
+Items = Annotated[
+    list[str], typer.Argument(metavar="ITEM", help="One file or more, or folders of them; texts where these are read.")
+]
 
 
 def _set(name: str, help: str) -> Any:
@@ -35,18 +37,28 @@ def _set(name: str, help: str) -> Any:
 def train(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Such as resnet18 or timm:convnext_tiny.")],
-    data: Annotated[Path, typer.Option(metavar="PATH", help="The data, such as a folder photos/<class>/*.jpg.")],
+    data: Annotated[
+        str, typer.Option(metavar="PATH", help="The data, such as a folder photos/<class>/*.jpg, or an environment.")
+    ],
     from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start from random weights.")] = False,
     weights: Annotated[str, typer.Option(metavar="TAG|FILE", help="Weights to start from.")] = "default",
     strategy: Annotated[
         Literal["two_stage", "head", "gradual", "full"], typer.Option(help="How trained weights are fitted.")
     ] = "two_stage",
-    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Passes over the training data.")] = 5,
+    epochs: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Passes over the training data; the model's own choice, else 5 or 10."),
+    ] = None,
     head_epochs: Annotated[
         int, typer.Option(metavar="N", min=1, help="Passes with the body frozen before that, for two_stage.")
     ] = 1,
-    lr: Annotated[float, typer.Option(metavar="RATE", help="Learning rate, of the head where rates differ.")] = 1e-3,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Rows a process takes at a time.")] = 32,
+    lr: Annotated[
+        float | None,
+        typer.Option(metavar="RATE", help="Learning rate, of the head where rates differ; the model's own, else 1e-3."),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Rows a process takes at a time; the model's own, else 32.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Run directory; the next free one under runs/ if not given.")
     ] = None,
@@ -64,21 +76,45 @@ def train(
         str | None, typer.Option(metavar="NAME", help="Where the model's own task is not the one wanted.")
     ] = None,
 ) -> None:
-    """Fine-tune trained weights on your data, or train from scratch."""
-    arguments = dict(ctx.params)
+    """Fine-tune trained weights on your data, or train from scratch.
+
+    A model of which the zoo has no trained weights, not of a part either, is trained from scratch.
+    """
+    from_scratch = from_scratch or not (any(_is_given(ctx, name) for name in FINE_TUNING) or _has_weights(model))
+    arguments = _training_arguments(ctx, from_scratch)
+    log_to_stderr()
+    _report(_train_function(from_scratch)(**arguments))
+
+
+def _training_arguments(ctx: typer.Context, from_scratch: bool) -> dict[str, Any]:
+    """The arguments of zoo.train or zoo.fine_tune that the command's parameters are.
+
+    Raises: ValueError for flags that do not go together; UnknownArgumentError.
+    """
+    arguments = {name: value for name, value in ctx.params.items() if name != "from_scratch"}
     if from_scratch:
         given = [name for name in FINE_TUNING if _is_given(ctx, name)]
         if given:
             raise ValueError(f"{FLAGS[given[0]]} is for trained weights; leave it or --from-scratch out.")
         for name in FINE_TUNING:
             arguments.pop(name)
-    elif strategy != "two_stage" and _is_given(ctx, "head_epochs"):
-        raise ValueError(f"--head-epochs is for the strategy two_stage, not {strategy}.")
+    elif arguments["strategy"] != "two_stage" and _is_given(ctx, "head_epochs"):
+        raise ValueError(f"--head-epochs is for the strategy two_stage, not {arguments['strategy']}.")
+    if arguments["batch_size"] is None:
+        arguments.pop("batch_size")
     for group in ("data", "model", "task"):
         arguments[f"{group}_options"] = read_options(arguments.pop(f"{group}_option"))
-    arguments.update(_checked_options(read_options(arguments.pop("option")), from_scratch=arguments["from_scratch"]))
-    log_to_stderr()
-    _report(_train_function(arguments.pop("from_scratch"))(**arguments))
+    return arguments | _checked_options(read_options(arguments.pop("option")), from_scratch=from_scratch)
+
+
+def _has_weights(model: str) -> bool:
+    """Whether fine-tuning has something to start from; of other libraries' models that is for their loaders to say."""
+    from zoo.registry import model_info, split_backend
+
+    if split_backend(model)[0] is not None:
+        return True
+    entry = model_info(model)
+    return bool(entry.weights or entry.weight_arguments)
 
 
 def _is_given(ctx: typer.Context, name: str) -> bool:
@@ -167,30 +203,46 @@ def evaluate(
 
 
 @app.command(epilog="Example: zoo predict runs/resnet18-photos-1 cat.jpg more_photos/")
-def predict(run: RunPath, files: Files, as_json: JSON = False) -> None:
-    """Predict for files with a run's best weights."""
+def predict(
+    run: RunPath,
+    items: Items,
+    as_json: JSON = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a picture of the predictions, where there is one.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the picture.")] = False,
+) -> None:
+    """Predict with a run's best weights."""
+    if out is not None:
+        _check_picture(out, force)
     from zoo.training import load_run
 
     log_to_stderr()
     opened = load_run(run)
-    paths = _expand(files, opened)
+    expanded = _expand(items, opened)
     found = []
-    for file, prediction in _predictions(opened, paths):
+    for name, prediction in _predictions(opened, expanded):
         if as_json:
-            found.append({"file": str(file), **prediction})
-            continue
-        best = "  ".join(f"{item['label']} {item['probability']:.3f}" for item in prediction.get("top", [])[:3])
-        typer.echo(f"{file}: {best or prediction}")
+            found.append({"file": name, **prediction})
+        else:
+            typer.echo(f"{name}: {opened.task.describe(prediction)}")
     if as_json:
         show_json(found)
+    if out is not None:
+        picture = opened.picture(expanded)
+        if picture is None:
+            raise ValueError(f"Predictions of the task {opened.task.name} have no picture; leave --out away.")
+        picture.savefig(out)
+        typer.echo(f"{out}", err=as_json)
 
 
-def _expand(files: Sequence[Path], run: "Run") -> list[Path]:
-    """The files named, with folders replaced by the files in and below them that the run's task can read."""
-    paths: list[Path] = []
-    for file in files:
-        if not file.is_dir():
-            paths.append(file)
+def _expand(items: Sequence[str], run: "Run") -> list[str | Path]:
+    """What was named, with folders replaced by the files in and below them that the run's task can read."""
+    paths: list[str | Path] = []
+    for item in items:
+        file = Path(item)
+        if not (len(item) < 4096 and file.is_dir()):  # a long text is no name of a file, which systems refuse
+            paths.append(item)
             continue
         suffixes = run.task.suffixes
         inside = sorted(path for path in file.rglob("*") if path.is_file() and not path.name.startswith("."))
@@ -201,26 +253,34 @@ def _expand(files: Sequence[Path], run: "Run") -> list[Path]:
     return paths
 
 
-def _predictions(run: "Run", paths: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Each file with its prediction, a batch in memory at a time."""
+def _predictions(run: "Run", items: Sequence[str | Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The name of each row with its prediction, a batch of files in memory at a time."""
     step = run.recipe.batch_size
-    for start in range(0, len(paths), step):
-        batch = paths[start : start + step]
-        yield from zip(batch, run.predict(batch), strict=True)
+    for start in range(0, len(items), step):
+        inputs = run.read_inputs(items[start : start + step])
+        yield from zip(inputs.names, run.predict(inputs), strict=True)
+
+
+def _check_picture(out: Path, force: bool) -> None:
+    """Raises RunError where a picture would overwrite a file, or has no directory to go to."""
+    if out.exists() and not force:
+        raise RunError(f"{out} exists. Choose another --out, or overwrite it with --force.")
+    if not out.absolute().parent.is_dir():
+        raise RunError(f"There is no directory {out.parent} to write {out.name} into.")
 
 
 @app.command(epilog="Example: zoo explain runs/resnet18-photos-1 cat.jpg --method smooth_grad --set num_samples=50")
 def explain(
     run: RunPath,
-    files: Files,
+    items: Items,
     method: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
             help="Over a layer: grad_cam, grad_cam_plus_plus, cam, mean_features. Over the input: saliency, "
-            "input_x_gradient, smooth_grad, integrated_gradients.",
+            "input_x_gradient, smooth_grad, integrated_gradients. Tasks have more, and a choice of their own.",
         ),
-    ] = "grad_cam",
+    ] = None,
     target: Annotated[
         str | None, typer.Option(metavar="CLASS", help="Class to explain; the predicted one if not given.")
     ] = None,
@@ -228,7 +288,7 @@ def explain(
         str | None, typer.Option(metavar="NAME", help="Layer to look at; found by itself if not given.")
     ] = None,
     option: Annotated[Options, _set("--set", "Option of the method: --set num_samples=50.")] = None,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Picture to write: .png, .jpg, .pdf, .svg.")] = Path(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="A picture: .png, .jpg, .pdf, .svg; of text .html.")] = Path(
         "explanation.png"
     ),
     force: Annotated[bool, typer.Option("--force", help="Overwrite the picture.")] = False,
@@ -237,16 +297,15 @@ def explain(
 
     One picture, with a row for each file.
     """
-    if out.exists() and not force:
-        raise RunError(f"{out} exists. Choose another --out, or overwrite it with --force.")
-    if not out.absolute().parent.is_dir():
-        raise RunError(f"There is no directory {out.parent} to write {out.name} into.")
+    _check_picture(out, force)
     from zoo.training import load_run
 
     log_to_stderr()
     opened = load_run(run)
-    paths = _expand(files, opened)
-    opened.explain(paths, method=method, target=target, layer=layer, options=read_options(option)).save(out)
+    chosen = opened.explain(
+        _expand(items, opened), method=method, target=target, layer=layer, options=read_options(option)
+    )
+    chosen.save(out)
     typer.echo(f"{out}")
 
 

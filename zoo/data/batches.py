@@ -14,6 +14,8 @@ from torch import Tensor
 
 from zoo.data.randomness import mix
 
+POOL = 50  # batches whose rows are sorted together: enough for lengths to be alike, few enough to stay random
+
 
 def count_batches(num_rows: int, *, batch_size: int, drop_last: bool = False, world_size: int = 1) -> int:
     """Number of batches each rank gets of `num_rows` rows; the same for all ranks."""
@@ -29,6 +31,23 @@ def epoch_order(num_rows: int, *, shuffle: bool, seed: int, epoch: int) -> Tenso
         return None
     generator = torch.Generator().manual_seed(mix(seed, epoch))
     return torch.randperm(num_rows, generator=generator)
+
+
+def bucketed_order(lengths: Tensor, *, stride: int, seed: int, epoch: int) -> Tensor:
+    """The rows in a random order of this epoch in which each global batch holds rows of like length, int64 [N].
+
+    Rows are shuffled, sorted by length within pools of `POOL` batches, cut into batches, and the batches shuffled. The
+    rows that fill no batch stand at the end.
+    lengths: of the rows, in any unit, [N].
+    stride:  rows of a global batch.
+    """
+    generator = torch.Generator().manual_seed(mix(seed, epoch))
+    order = torch.randperm(len(lengths), generator=generator)
+    pools = order.split(stride * POOL)
+    order = torch.cat([pool[lengths[pool].argsort(stable=True)] for pool in pools])
+    whole = len(order) // stride * stride
+    batches = order[:whole].view(-1, stride)
+    return torch.cat([batches[torch.randperm(len(batches), generator=generator)].flatten(), order[whole:]])
 
 
 def batch_bounds(

@@ -22,7 +22,7 @@ from torch.utils.data import (
     default_collate,
 )
 
-from zoo.data.batches import batch_bounds, count_batches, epoch_order
+from zoo.data.batches import batch_bounds, bucketed_order, count_batches, epoch_order
 from zoo.data.randomness import isolated_generators, mix, seed_everything_here
 from zoo.data.sources import Batch, Transform
 from zoo.errors import DataError
@@ -107,6 +107,8 @@ class DatasetSource:
     num_workers: processes that read ahead; 0 reads in this one. They are kept from epoch to epoch.
     transform:   inputs [B, ...] to inputs [B, ...] on whole batches, in this process; not random.
     collate:     list of samples to a batch; None stacks tensors and numbers as DataLoader does.
+    lengths:     of the rows [N], in any unit: shuffled batches are then made of rows of like length, which need little
+                 padding.
     Raises:      DataError for a dataset without a length or without rows; from the batches, one that names the
                  sample that cannot be read.
     """
@@ -118,6 +120,7 @@ class DatasetSource:
         num_workers: int = 0,
         transform: Transform | None = None,
         collate: Callable[[list[Any]], Any] | None = None,
+        lengths: Tensor | None = None,
     ) -> None:
         if isinstance(dataset, IterableDataset) or not (
             hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
@@ -125,10 +128,13 @@ class DatasetSource:
             raise DataError(f"A map-style Dataset (__len__ and __getitem__) is needed, got {type(dataset).__name__}.")
         if len(dataset) == 0:
             raise DataError(f"The {type(dataset).__name__} holds no rows.")
+        if lengths is not None and lengths.shape != (len(dataset),):
+            raise DataError(f"{len(dataset)} rows need as many lengths [N], got the shape {list(lengths.shape)}.")
         self.dataset = dataset
         self.num_workers = num_workers
         self.transform = transform
         self.collate = collate
+        self.lengths = lengths
         self._reader = _BatchReader(dataset, collate or default_collate)
         self._kept_loader: DataLoader | None = None
         self._kept_requests = _Requests()
@@ -168,6 +174,7 @@ class DatasetSource:
             num_workers=self.num_workers,
             transform=self.transform,
             collate=self.collate,
+            lengths=self.lengths,
         )
 
     def num_batches(self, *, batch_size: int, drop_last: bool = False, world_size: int = 1) -> int:
@@ -196,7 +203,10 @@ class DatasetSource:
             rank=rank,
             world_size=world_size,
         )
-        order = epoch_order(len(self), shuffle=shuffle, seed=seed, epoch=epoch)
+        if shuffle and self.lengths is not None:
+            order: Tensor | None = bucketed_order(self.lengths, stride=batch_size * world_size, seed=seed, epoch=epoch)
+        else:
+            order = epoch_order(len(self), shuffle=shuffle, seed=seed, epoch=epoch)
         requests = (
             _Request(
                 seed,

@@ -10,14 +10,15 @@ from zoo.registry import task_info
 
 
 def load_data(path: str | Path, *, task: str, **options: Any) -> Bundle:
-    """Reads a folder or file as data of a task.
+    """Reads a folder or file, or whatever else the task's reader takes by name, as data of a task.
 
     options: what the task's reader takes; checked by name.
     Raises:  DataError if there is nothing at `path`; UnknownNameError; UnknownArgumentError.
     """
-    reader = import_object(task_info(task).reader)
+    about = task_info(task)
+    reader = import_object(about.reader)
     check_arguments(f"The reader of {task}", reader, options)
-    if not Path(path).exists():
+    if about.from_disk and not Path(path).exists():
         raise DataError(f"There is nothing at {path}. Expected the folder or file with the data of {task}.")
     bundle: Bundle = reader(path, **options)
     return bundle

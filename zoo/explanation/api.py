@@ -17,6 +17,7 @@ from zoo.explanation.layers import Call, find_head, find_layout, layer_name, sta
 from zoo.explanation.methods import InputMethod, LayerMethod, LayerView, Method, make_method
 from zoo.explanation.result import Explanation
 from zoo.explanation.targets import Objective, Target, TargetFunction, gradients
+from zoo.explanation.views import ImageView, View
 from zoo.records import ImagePreprocessing
 
 _ALL: tuple[type[Method], ...] = (
@@ -34,6 +35,7 @@ def explain(
     target: Target = None,
     layer: str | nn.Module | None = None,
     preprocessing: ImagePreprocessing | None = None,
+    view: View | None = None,
     labels: Sequence[str] | None = None,
     target_function: TargetFunction | None = None,
     options: Mapping[str, object] | None = None,
@@ -47,13 +49,14 @@ def explain(
     target:          class explained: None for the predicted one, one for all rows, or one for each row [B].
     layer:           the module whose output a CAM weighs, or its dotted name; None finds it.
     preprocessing:   what normalised the inputs; needed for true colours in pictures only.
+    view:            what the inputs are, where they are not images: how the heat is drawn.
     labels:          class names in the order of the logits, for pictures.
     target_function: the model's output to one score per row [B], for what is not a class logit (a box, a pixel).
     options:         of the method, where that is given by name.
     Raises: UnknownNameError, UnknownArgumentError, ValueError or TypeError, each with what would do.
     """
     chosen = make_method(method, options, METHODS)
-    batch = _check_inputs(model, inputs)
+    batch = _check_inputs(model, inputs, images=view is None or isinstance(view, ImageView))
     model = getattr(model, "_orig_mod", model)  # torch.compile's wrapper: hooks inside compiled code may not run
     with borrowed(model, batch):
         batch = batch.detach().clone()  # a copy, since models may work in place and the caller may be in inference mode
@@ -82,18 +85,18 @@ def explain(
         target=objective.target,
         logits=objective.logits,
         labels=labels,
-        preprocessing=preprocessing,
+        view=view or ImageView(preprocessing=preprocessing),
     )
 
 
-def _check_inputs(model: nn.Module, inputs: Tensor) -> Tensor:
+def _check_inputs(model: nn.Module, inputs: Tensor, *, images: bool) -> Tensor:
     """The inputs as a batch; one image [C, H, W] becomes [1, C, H, W]."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}.")
     if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
         came = inputs.dtype if isinstance(inputs, Tensor) else type(inputs).__name__
         raise TypeError(f"inputs must be a floating-point tensor, normalised for the model, got {came}.")
-    if inputs.ndim == 3:
+    if inputs.ndim == 3 and images:
         inputs = inputs[None]
     if inputs.ndim < 2 or inputs.numel() == 0:
         raise ValueError(f"inputs must be a batch [B, C, H, W] or one image [C, H, W], got {list(inputs.shape)}.")

@@ -4,13 +4,14 @@ Shapes: B rows, C classes; `*` is the input without its channels ([H, W] for ima
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from zoo.records import ImagePreprocessing
+from zoo.explanation.views import ImageView, TokenView, View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,8 +30,8 @@ class Explanation:
     layer:         dotted name of the layer looked at, None for methods that look at the input.
     target:        [B] the class explained, None if a target_function was.
     logits:        [B, C] of the model for the inputs, None if it gives none.
-    labels:        class names in the order of the logits.
-    preprocessing: what normalised the inputs; without it pictures stretch each image to the full range.
+    labels:        class names in the order of the logits; without `target`, what to call each row [B].
+    view:          what the heat lies over, and so how it is drawn.
     """
 
     inputs: Tensor
@@ -42,7 +43,7 @@ class Explanation:
     target: Tensor | None = None
     logits: Tensor | None = None
     labels: Sequence[str] | None = None
-    preprocessing: ImagePreprocessing | None = None
+    view: View = field(default_factory=ImageView)
 
     def __repr__(self) -> str:
         return f"Explanation({self.method}, layer={self.layer!r}, heat={list(self.heat.shape)})"
@@ -63,17 +64,20 @@ class Explanation:
     def title(self, row: int) -> str:
         """Class name (or number) and probability of one row, in words."""
         if self.target is None or self.probabilities is None:
-            return "target function"
+            return str(self.labels[row]) if self.target is None and self.labels is not None else "target function"
         index = int(self.target[row])
         name = str(self.labels[index]) if self.labels is not None else f"class {index}"
         return f"{name}, {100 * float(self.probabilities[row]):.1f} %"
 
     def figure(self) -> "Figure":
-        """A matplotlib figure with input, heat and overlay of every row."""
-        from zoo.explanation.picture import draw
-
-        return draw(self)
+        """A matplotlib figure with the heat of every row over its input."""
+        return self.view.draw(self)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes the figure; the suffix of `path` chooses the format (.png, .pdf, .svg)."""
-        self.figure().savefig(path)
+        """Writes the figure; the suffix of `path` chooses the format (.png, .pdf, .svg; .html for text)."""
+        if Path(path).suffix.lower() != ".html":
+            self.figure().savefig(path)
+        elif isinstance(self.view, TokenView):
+            Path(path).write_text(self.view.html(self), encoding="utf-8")
+        else:
+            raise ValueError(f"Only explanations of text are written as HTML; give {path} the suffix .png.")

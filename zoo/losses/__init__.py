@@ -1,7 +1,7 @@
 """Losses by name.
 
 A loss is a function `(prediction, target, *, options) -> Tensor`. One file holds one family; the table below is the
-one list of them.
+one list of them. Those of two players against each other have a table of their own: `ADVERSARIAL_LOSSES`.
 """
 
 import functools
@@ -13,7 +13,16 @@ from torch import Tensor
 
 from zoo.errors import check_name
 from zoo.lookup import check_arguments
+from zoo.losses.adversarial import (
+    ADVERSARIAL_LOSSES,
+    AdversarialLoss,
+    gradient_penalty,
+    make_adversarial_loss,
+    r1_penalty,
+)
 from zoo.losses.classification import binary_cross_entropy, cross_entropy
+from zoo.losses.overlap import cross_entropy_dice_loss, dice_loss, tversky_loss
+from zoo.losses.regression import huber, mae, mse
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -21,10 +30,33 @@ LOSSES: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
     {
         "binary_cross_entropy": binary_cross_entropy,
         "cross_entropy": cross_entropy,
+        "cross_entropy_dice": cross_entropy_dice_loss,
+        "dice": dice_loss,
+        "huber": huber,
+        "mae": mae,
+        "mse": mse,
+        "tversky": tversky_loss,
     }
 )
 
-__all__ = ["LOSSES", "Loss", "binary_cross_entropy", "cross_entropy", "make_loss"]
+__all__ = [
+    "ADVERSARIAL_LOSSES",
+    "LOSSES",
+    "AdversarialLoss",
+    "Loss",
+    "binary_cross_entropy",
+    "cross_entropy",
+    "cross_entropy_dice_loss",
+    "dice_loss",
+    "gradient_penalty",
+    "huber",
+    "mae",
+    "make_adversarial_loss",
+    "make_loss",
+    "mse",
+    "r1_penalty",
+    "tversky_loss",
+]
 
 
 def make_loss(name: str, **options: Any) -> Loss:

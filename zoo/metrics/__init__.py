@@ -7,20 +7,29 @@ from typing import Any
 from zoo.errors import check_name
 from zoo.lookup import check_arguments
 from zoo.metrics.accuracy import Accuracy, Top5Accuracy, TopKAccuracy, accuracy, top_k_accuracy
-from zoo.metrics.base import Accumulator, Metric, UndefinedMetricWarning
+from zoo.metrics.base import Accumulator, ListMetric, Metric, Processes, UndefinedMetricWarning
 from zoo.metrics.confusion import ConfusionMatrix, confusion_matrix
 from zoo.metrics.log_loss import LogLoss, log_loss
 from zoo.metrics.mean import Mean
+from zoo.metrics.overlap import Dice, IoU, PixelAccuracy, PixelLogLoss, dice, iou, pixel_accuracy
 from zoo.metrics.precision_recall import F1, Precision, Recall, f1, precision, recall
+from zoo.metrics.regression import MAE, R2, RMSE, mae, r2, rmse
 
 METRICS: Mapping[str, Callable[..., Metric]] = MappingProxyType(
     {
         "accuracy": Accuracy,
         "confusion_matrix": ConfusionMatrix,
+        "dice": Dice,
         "f1": F1,
+        "iou": IoU,
         "log_loss": LogLoss,
+        "mae": MAE,
+        "pixel_accuracy": PixelAccuracy,
+        "pixel_log_loss": PixelLogLoss,
         "precision": Precision,
+        "r2": R2,
         "recall": Recall,
+        "rmse": RMSE,
         "top5": Top5Accuracy,
         "top_k": TopKAccuracy,
     }
@@ -28,25 +37,40 @@ METRICS: Mapping[str, Callable[..., Metric]] = MappingProxyType(
 
 __all__ = [
     "F1",
+    "MAE",
     "METRICS",
+    "R2",
+    "RMSE",
     "Accumulator",
     "Accuracy",
     "ConfusionMatrix",
+    "Dice",
+    "IoU",
+    "ListMetric",
     "LogLoss",
     "Mean",
     "Metric",
+    "PixelAccuracy",
+    "PixelLogLoss",
     "Precision",
+    "Processes",
     "Recall",
     "Top5Accuracy",
     "TopKAccuracy",
     "UndefinedMetricWarning",
     "accuracy",
     "confusion_matrix",
+    "dice",
     "f1",
+    "iou",
     "log_loss",
+    "mae",
     "make_metric",
+    "pixel_accuracy",
     "precision",
+    "r2",
     "recall",
+    "rmse",
     "top_k_accuracy",
 ]
 

@@ -7,8 +7,8 @@ is that of all the data at once.
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -16,6 +16,18 @@ from torch import Tensor
 
 class UndefinedMetricWarning(UserWarning):
     """A metric had nothing to divide by, so that it, or a part of it, is NaN."""
+
+
+class Processes(Protocol):
+    """All processes of a run, as a metric sees them."""
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of a tensor over all processes, of the same shape and dtype."""
+        ...
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """What every process holds, by rank."""
+        ...
 
 
 class Accumulator(ABC):
@@ -45,17 +57,17 @@ class Accumulator(ABC):
         self._count = 0
         self._synced = False
 
-    def sync(self, reduce: Callable[[Tensor], Tensor]) -> Self:
+    def sync(self, processes: Processes) -> Self:
         """Replaces the sums by their totals over all processes; each process must call it.
 
-        reduce: gives the SUM of a tensor over processes, of the same shape and dtype. A process that saw no data
-                has its sums on the CPU, so it must move them to a device that can communicate.
+        A process that saw no data has its sums on the CPU, so `processes` must move them to a device that can
+        communicate.
         Raises: RuntimeError if the sums are totals already: adding those up again would count data twice.
         """
         self._check_local()
         for tensor in self._sums.values():
-            tensor.copy_(reduce(tensor.clone()))
-        self._count = int(reduce(torch.tensor(self._count, device=self._device)))
+            tensor.copy_(processes.sum(tensor.clone()))
+        self._count = int(processes.sum(torch.tensor(self._count, device=self._device)))
         self._synced = True
         return self
 
@@ -102,7 +114,53 @@ class Metric(Accumulator):
         """Adds one batch, of any size, zero too. Waits for no device."""
 
 
-def undefined(metric: Accumulator, reason: str) -> float:
+class ListMetric(ABC):
+    """A metric that must see all rows together, such as average precision or BLEU: it keeps what it needs of each.
+
+    items: what `update` appended; after `sync` those of all processes, in the order of ranks.
+    """
+
+    higher_is_better: bool | None = None
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self._synced = False
+
+    @abstractmethod
+    def update(self, outputs: Any, target: Any) -> None:
+        """Appends what is needed of a batch to `items`, on the host."""
+
+    @abstractmethod
+    def compute(self) -> float | Tensor:
+        """The value over all items; NaN with a warning where it is undefined."""
+
+    def reset(self) -> None:
+        """Forgets all that was kept."""
+        self.items = []
+        self._synced = False
+
+    def sync(self, processes: Processes) -> Self:
+        """Takes the items of all processes; each process must call it.
+
+        Raises: RuntimeError if the items are of all processes already.
+        """
+        if self._synced:
+            raise RuntimeError(f"This {type(self).__name__} holds the rows of all processes. Call compute, then reset.")
+        self.items = [item for items in processes.gather_objects(self.items) for item in items]
+        self._synced = True
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the items, for `load_state_dict`."""
+        return {"items": list(self.items)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from where `state_dict` was taken."""
+        self.items = list(state["items"])
+        self._synced = False
+
+
+def undefined(metric: Accumulator | ListMetric, reason: str) -> float:
     """NaN, after an UndefinedMetricWarning that says why."""
     warnings.warn(f"{type(metric).__name__} is undefined: {reason}.", UndefinedMetricWarning, stacklevel=3)
     return math.nan

@@ -184,11 +184,35 @@ class OneCycle:
         return curve(middle, last, (step - peak) / (end - peak)) if end > peak else middle
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InverseSquareRoot:
+    """A linear rise to the base rate over the first `rise_steps`, then a fall with the square root of the step.
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762, equation 3, as a factor on the highest rate, which there is
+    1 / sqrt(width * rise_steps).
+    """
+
+    total_steps: int
+    rise_steps: int = 4000
+
+    def __post_init__(self) -> None:
+        if self.rise_steps < 1:
+            raise ValueError(f"rise_steps is {self.rise_steps}; at least 1 step is needed.")
+
+    def lr_factor(self, step: int) -> float:
+        number = min(step, self.total_steps) + 1  # the paper counts from 1
+        return min(number / self.rise_steps, math.sqrt(self.rise_steps / number))
+
+    def momentum(self, step: int) -> None:
+        return None
+
+
 SCHEDULES: Mapping[str, Callable[..., Shape]] = MappingProxyType(
     {
         "constant": Constant,
         "cosine": Cosine,
         "exponential": Exponential,
+        "inverse_square_root": InverseSquareRoot,
         "one_cycle": OneCycle,
         "step": StepDecay,
     }

@@ -1,13 +1,14 @@
 """Training: phases and the step that runs them, the trainer, callbacks, checkpoints, runs, fine-tuning."""
 
-from zoo.training.callbacks import BestCheckpoint, Callback, EarlyStopping, ExponentialMovingAverage
+from zoo.training.callbacks import BestCheckpoint, Callback, EarlyStopping, EpochPictures, ExponentialMovingAverage
+from zoo.training.comparison import Contestant, compare
 from zoo.training.engine import Engine
 from zoo.training.jobs import fine_tune, train
 from zoo.training.loggers import CSVLogger, JSONLLogger, ProgressBar, TensorBoardLogger
 from zoo.training.phases import Batch, Losses, Phase, Share, run_step
 from zoo.training.recipe import Recipe, Stage
 from zoo.training.run import Run, load_run
-from zoo.training.task import Prediction, Task, evaluate, evaluation_mode
+from zoo.training.task import Inputs, Item, Prediction, Task, evaluate, evaluation_mode
 from zoo.training.trainer import Trainer
 
 __all__ = [
@@ -15,9 +16,13 @@ __all__ = [
     "BestCheckpoint",
     "CSVLogger",
     "Callback",
+    "Contestant",
     "EarlyStopping",
     "Engine",
+    "EpochPictures",
     "ExponentialMovingAverage",
+    "Inputs",
+    "Item",
     "JSONLLogger",
     "Losses",
     "Phase",
@@ -30,6 +35,7 @@ __all__ = [
     "Task",
     "TensorBoardLogger",
     "Trainer",
+    "compare",
     "evaluate",
     "evaluation_mode",
     "fine_tune",

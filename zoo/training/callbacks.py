@@ -102,6 +102,20 @@ class EarlyStopping(Monitor):
         self.waited = state["waited"]
 
 
+class EpochPictures(Callback):
+    """Keeps the task's pictures of every epoch, such as a generator's samples, in the run's directory `pictures/`."""
+
+    def on_validation_end(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
+        """Draws with the weights that were validated."""
+        if trainer.directory is None or not trainer.engine.leads:
+            return
+        for name, figure in trainer.task.epoch_figures(trainer.model).items():
+            folder = trainer.directory / "pictures"
+            folder.mkdir(exist_ok=True)
+            stage = trainer.position.stage + 1
+            figure.savefig(folder / f"{name}-{stage}-{trainer.position.epoch:04d}.png", dpi=100)
+
+
 class BestCheckpoint(Monitor):
     """Keeps the weights of the best validation in the run's `model.safetensors`; without validation, the last.
 

@@ -3,7 +3,6 @@
 import inspect
 import logging
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,23 +12,28 @@ import torch
 from torch import nn
 
 from zoo.backends.base import local_file
-from zoo.data import Bundle, load_data
-from zoo.errors import UnknownNameError
-from zoo.lookup import check_arguments
+from zoo.data import Bundle
 from zoo.optim import apply_schedule, make_optimizer, make_schedule
-from zoo.records import Entry
 from zoo.registry import model_info, trained_structure
 from zoo.training.building import build_model
 from zoo.training.callbacks import Callback
+from zoo.training.choices import (
+    FINE_TUNING,
+    STAGE_OPTIONS,
+    TRAINING,
+    build_task,
+    chosen_options,
+    make_trainer,
+    part_weights,
+    read_bundle,
+)
 from zoo.training.directory import PathLike, as_json, create_directory, write_config
 from zoo.training.engine import Engine
-from zoo.training.frozen import data_key
 from zoo.training.recipe import Recipe, Stage, check_options
-from zoo.training.run import Run, task_class
+from zoo.training.run import Run
 from zoo.training.strategies import Strategy, fine_tuning_stages
 from zoo.training.surgery import layer_groups
 from zoo.training.task import Task
-from zoo.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +46,11 @@ def train(
     *,
     task: str | Task | None = None,
     weights: PathLike | bool | None = None,
-    epochs: int = 10,
-    lr: float = 1e-3,
-    schedule: str = "cosine",
+    epochs: int | None = None,
+    lr: float | None = None,
+    schedule: str | None = None,
     schedule_options: Mapping[str, Any] | None = None,
-    warmup_steps: int = 0,
+    warmup_steps: int | None = None,
     out: PathLike | None = None,
     model_options: Mapping[str, Any] | None = None,
     data_options: Mapping[str, Any] | None = None,
@@ -56,6 +60,8 @@ def train(
     **recipe_options: Any,
 ) -> Run:
     """Trains all parameters of a model in one stage, and returns the run.
+
+    What is None is as the model's entry says, else its task, else 10 epochs at 1e-3 on a cosine.
 
     model:          a name of the zoo or of a backend, or a module of your own (then give `task`).
     data:           a path that the task's reader understands, or a Bundle.
@@ -67,12 +73,14 @@ def train(
     Raises:         UnknownArgumentError for an option that does not exist, before anything is read or written.
     """
     check_options("train", recipe_options, RECIPE_OPTIONS, others=_own_options(train))
-    stage = Stage(
-        name="train", epochs=epochs, lr=lr, schedule=schedule, schedule_options=dict(schedule_options or {}),
-        warmup_steps=warmup_steps,
-    )  # fmt: skip
+    given = {
+        "epochs": epochs, "lr": lr, "schedule": schedule, "schedule_options": schedule_options,
+        "warmup_steps": warmup_steps, **recipe_options,
+    }  # fmt: skip
+    chosen = chosen_options(given, model=model, task=task, data=data, defaults=TRAINING)
+    stage = Stage(name="train", **{name: chosen.pop(name) for name in STAGE_OPTIONS if name in chosen})
     job = Job.prepare(
-        model, data, task=task, weights=weights, recipe=Recipe(stages=(stage,), **recipe_options),
+        model, data, task=task, weights=weights, recipe=Recipe(stages=(stage,), **chosen),
         model_options=model_options, data_options=data_options, task_options=task_options,
     )  # fmt: skip
     return job.start(out=out, callbacks=callbacks, progress=progress)
@@ -85,11 +93,11 @@ def fine_tune(
     task: str | Task | None = None,
     weights: PathLike | bool | None = "default",
     strategy: Strategy = "two_stage",
-    epochs: int = 5,
+    epochs: int | None = None,
     head_epochs: int = 1,
-    lr: float = 1e-3,
+    lr: float | None = None,
     body_lr_ratio: float = 0.1,
-    schedule: str = "one_cycle",
+    schedule: str | None = None,
     schedule_options: Mapping[str, Any] | None = None,
     cache_features: bool = False,
     out: PathLike | None = None,
@@ -111,17 +119,22 @@ def fine_tune(
     "gradual":   `epochs` over stages that each unfreeze more of the body, from the head down.
     "full":      `epochs` on all parameters from the start, at the same falling rates.
 
-    Other arguments as for `train`.
+    A model that has trained weights for a part only, such as the encoder of a U-Net, starts from these; the part is
+    then the body, and all else the head. What is None is as the model's entry says, else its task, else 5 epochs at
+    1e-3 on one cycle. Other arguments as for `train`.
     """
     check_options("fine_tune", recipe_options, RECIPE_OPTIONS, others=_own_options(fine_tune))
-    choices: dict[str, Any] = {
-        "epochs": epochs, "head_epochs": head_epochs, "lr": lr, "body_lr_ratio": body_lr_ratio, "schedule": schedule,
-        "schedule_options": schedule_options, "cache_features": cache_features,
-    }  # fmt: skip
+    given = {"epochs": epochs, "lr": lr, "schedule": schedule, "schedule_options": schedule_options, **recipe_options}
+    chosen = chosen_options(given, model=model, task=task, data=data, defaults=FINE_TUNING)
+    names = ("epochs", "lr", "schedule", "schedule_options")
+    choices = {name: chosen.pop(name) for name in names if name in chosen}
+    chosen.pop("warmup_steps", None)  # for training from scratch
+    choices |= {"head_epochs": head_epochs, "body_lr_ratio": body_lr_ratio, "cache_features": cache_features}
     fine_tuning_stages(strategy, num_groups=1, **choices)  # for its checks, before anything is read
+    weights, parts = part_weights(model, weights)
     job = Job.prepare(
-        model, data, task=task, weights=weights, recipe=Recipe(**recipe_options),
-        model_options=model_options, data_options=data_options, task_options=task_options,
+        model, data, task=task, weights=weights, recipe=Recipe(**chosen), data_options=data_options,
+        model_options={**parts, **(model_options or {})}, task_options=task_options,
     )  # fmt: skip
     job.set_stages(fine_tuning_stages(strategy, num_groups=len(layer_groups(job.model)), **choices))
     return job.start(out=out, callbacks=callbacks, progress=progress)
@@ -156,8 +169,8 @@ class Job:
         """Reads the data, and builds the task and the model for them."""
         _check_objects(model, task, weights, model_options, task_options)
         entry = model_info(model) if isinstance(model, str) else None
-        bundle = _read(data, entry, task, weights, data_options)
-        built = task if isinstance(task, Task) else _build_task(task, entry, bundle, task_options)
+        bundle = read_bundle(data, entry, task, weights, data_options)
+        built = task if isinstance(task, Task) else build_task(task, entry, bundle, task_options)
         engine = Engine(recipe)
         arguments: dict[str, Any] = {}
         if isinstance(model, str):
@@ -165,7 +178,7 @@ class Job:
             arguments = {
                 **trained_structure(model, weights),
                 **built.model_arguments(entry),
-                **(model_options or {}),
+                **_absolute(model_options or {}, entry.weight_arguments),
             }
             model_module = build_model(model, arguments, weights, recipe, engine)
         else:
@@ -194,10 +207,9 @@ class Job:
             held_out = 0 if self.bundle.validation is None else len(self.bundle.validation)
             logger.info("%s: training on %d rows, %d for validation", directory, len(self.bundle.train), held_out)
         directory = self.engine.broadcast(directory)
-        trainer = Trainer(
-            model=self.model, task=self.task, train=self.bundle.train, validation=self.bundle.validation,
-            recipe=self.recipe, directory=directory, callbacks=callbacks, progress=progress, engine=self.engine,
-            fingerprint=data_key(self.bundle),
+        trainer = make_trainer(
+            self.task, model=self.model, bundle=self.bundle, recipe=self.recipe, directory=directory,
+            callbacks=callbacks, progress=progress, engine=self.engine,
         )  # fmt: skip
         trainer.fit()
         return Run(directory, model=self.model, task=self.task, bundle=self.bundle).finish(trainer)
@@ -250,42 +262,11 @@ def _check_objects(
         raise ValueError("task_options are for tasks built by name; this one is built already.")
 
 
-def _task_name(task: str | Task | None, entry: Entry | None, data: PathLike | Bundle) -> str:
-    if isinstance(task, Task):
-        return task.name
-    name = task or (entry.task if entry is not None else data.task if isinstance(data, Bundle) else None)
-    if name is None:
-        raise UnknownNameError("A module of your own does not say what it is for: pass task='vision/classification'.")
-    return name
-
-
-def _read(
-    data: PathLike | Bundle,
-    entry: Entry | None,
-    task: str | Task | None,
-    weights: PathLike | bool | None,
-    options: Mapping[str, Any] | None,
-) -> Bundle:
-    if isinstance(data, Bundle):
-        if options:
-            raise ValueError("data_options are for data read from a path; this bundle is read already.")
-        return data
-    if not isinstance(data, str | os.PathLike):
-        raise TypeError(
-            f"data must be a path or a zoo.Bundle, got {type(data).__name__}. Make one of arrays by "
-            "Bundle.from_arrays(inputs, targets), of a torch Dataset by Bundle.from_dataset(dataset)."
-        )
-    preprocessing = None if entry is None else entry.preprocessing
-    if entry is not None and entry.weights and weights is not None and weights is not False:
-        tag = str(weights).lower()
-        chosen = [record for record in entry.weights if record.tag.lower() == tag] or entry.weights
-        preprocessing = chosen[0].preprocessing
-    given = {"preprocessing": preprocessing, "input_shape": entry.input_shape if entry is not None else None}
-    return load_data(data, task=_task_name(task, entry, data), **{**given, **(options or {})})
-
-
-def _build_task(task: str | None, entry: Entry | None, bundle: Bundle, options: Mapping[str, Any] | None) -> Task:
-    found = task_class(_task_name(task, entry, bundle))
-    check_arguments(f"The task {found.name}", found, options or {})
-    losses = {} if entry is None or entry.losses is None else {"losses": entry.losses}
-    return found.from_bundle(bundle, **{**losses, **(options or {})})
+def _absolute(arguments: Mapping[str, Any], weight_arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, in which files of weights are named so that they are found from any folder."""
+    found = dict(arguments)
+    for name in weight_arguments:
+        file = local_file(found.get(name))
+        if file is not None:
+            found[name] = str(file.absolute())
+    return found

@@ -13,17 +13,16 @@ from torch import nn
 
 from zoo.data import Bundle, load_data
 from zoo.errors import DataError, RunError
-from zoo.lookup import import_object
 from zoo.metrics import UndefinedMetricWarning
-from zoo.registry import create_model, task_info
+from zoo.registry import create_model, model_info
 from zoo.training.building import build_model
 from zoo.training.callbacks import Callback
+from zoo.training.choices import make_trainer, task_class
 from zoo.training.directory import PathLike, read_config, write_json
 from zoo.training.engine import Engine
-from zoo.training.frozen import data_key
 from zoo.training.loggers import shown, without_nan
 from zoo.training.recipe import Recipe
-from zoo.training.task import Prediction, Task, evaluate
+from zoo.training.task import Inputs, Item, Prediction, Task, evaluate
 from zoo.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -97,7 +96,8 @@ class Run:
             )
         if engine is not None:
             return build_model(made["name"], made["arguments"], made["weights"], self.recipe, engine)
-        return create_model(made["name"], **made["arguments"])
+        parts = dict.fromkeys(model_info(made["name"]).weight_arguments)
+        return create_model(made["name"], **{**made["arguments"], **parts})
 
     @property
     def bundle(self) -> Bundle:
@@ -171,26 +171,45 @@ class Run:
             for split, values in held.items()
         }
 
-    def predict(self, inputs: PathLike | Sequence[PathLike] | Any) -> list[Prediction]:
-        """A readable prediction for a file, for each of several files, or for each row of a batch of inputs."""
-        return self.task.predict(self.model, self._inputs(inputs))
+    def predict(self, inputs: Item | Sequence[Item] | Any) -> list[Prediction]:
+        """A readable prediction for each row of a file or of several, of texts, or of a batch of inputs."""
+        return self.task.predict(self.model, self.read_inputs(inputs).rows)
 
     def explain(
         self,
-        inputs: PathLike | Sequence[PathLike] | Any,
+        inputs: Item | Sequence[Item] | Any,
         *,
-        method: str = "grad_cam",
+        method: str | None = None,
         target: Any = None,
         layer: Any = None,
         options: Mapping[str, Any] | None = None,
     ) -> "Explanation":
-        """Why the model answers so for a file, for several, or for a batch of inputs.
+        """Why the model answers so for a file, for several, for texts, or for a batch of inputs.
 
+        method:  None for the task's own choice.
         options: of the method, such as num_samples of "smooth_grad".
         """
         return self.task.explain(
-            self.model, self._inputs(inputs), method=method, target=target, layer=layer, options=options
-        )
+            self.model, self.read_inputs(inputs).rows, method=method or self.task.explanation, target=target,
+            layer=layer, options=options,
+        )  # fmt: skip
+
+    def picture(self, inputs: Item | Sequence[Item] | Any) -> "Figure | None":
+        """Inputs with what is predicted for them, as a picture; None where the task has nothing to draw."""
+        rows = self.read_inputs(inputs).rows
+        return self.task.picture(self.model, rows, self.task.predict(self.model, rows))
+
+    def read_inputs(self, inputs: Item | Sequence[Item] | Any) -> Inputs:
+        """What the task predicts for: files and texts are read; all else is taken to be a batch already."""
+        if isinstance(inputs, str | Path):
+            return self.task.read_inputs([inputs])
+        if isinstance(inputs, Inputs):
+            return inputs
+        if isinstance(inputs, Sequence) and not inputs:
+            raise DataError("There is nothing to predict for: the list of inputs is empty.")
+        if isinstance(inputs, Sequence) and all(isinstance(item, str | Path) for item in inputs):
+            return self.task.read_inputs(list(inputs))
+        return Inputs(rows=inputs, names=())
 
     def resume(self, *, callbacks: Sequence[Callback] = (), progress: bool = True) -> "Run":
         """Goes on from the last checkpoint as if the run had never stopped; nothing happens to a finished one.
@@ -203,10 +222,9 @@ class Run:
         checkpoint = self.directory / "checkpoints" / "last.pt"
         started = checkpoint.is_file()
         engine, bundle = Engine(self.recipe), self.bundle
-        trainer = Trainer(
-            model=self._build_model(None if started else engine), task=self.task, train=bundle.train,
-            validation=bundle.validation, recipe=self.recipe, directory=self.directory, callbacks=callbacks,
-            progress=progress, engine=engine, fingerprint=data_key(bundle),
+        trainer = make_trainer(
+            self.task, model=self._build_model(None if started else engine), bundle=bundle, recipe=self.recipe,
+            directory=self.directory, callbacks=callbacks, progress=progress, engine=engine,
         )  # fmt: skip
         trainer.fit(resume_from=checkpoint if started else None)
         return self.finish(trainer)
@@ -238,37 +256,24 @@ class Run:
         return curves_figure(self.history)
 
     def _data(self, data: Bundle | PathLike | None) -> Bundle:
-        """The run's own data, or others that must have its classes."""
+        """The run's own data, or others that fit what it was trained on."""
         if data is None:
             return self.bundle
-        classes = getattr(self.task, "classes", None)
         if isinstance(data, Bundle):
             bundle = data
         else:
             origin = self.config["data"]["origin"]
             if not origin:
                 raise DataError("This run was trained on data given in memory: pass a Bundle made in the same way.")
-            whole = {"classes": None if classes is None else list(classes), "validation": 0.0, "test": 0.0}
-            options = {key: whole.get(key, value) for key, value in origin.items() if key != "path"}
+            whole = {name: 0.0 for name in ("validation", "test") if name in origin}
+            options = {**origin, **whole, **self.task.reading()}
+            options.pop("path")
             bundle = load_data(data, task=self.config["task"]["name"], **options)
-        if classes is not None and bundle.classes is not None and tuple(bundle.classes) != tuple(classes):
-            raise DataError(
-                f"The run was trained on the classes {', '.join(classes)}, and these data have "
-                f"{', '.join(bundle.classes)}. Name them alike and in the same order."
-            )
+        self.task.check_bundle(bundle)
         own = getattr(self.task, "preprocessing", None)
         if own is not None and bundle.preprocessing is not None and bundle.preprocessing != own:
             logger.warning("these data are read by %s, those trained on by %s", bundle.preprocessing, own)
         return bundle
-
-    def _inputs(self, inputs: Any) -> Any:
-        if isinstance(inputs, str | Path):
-            return self.task.read_inputs([Path(inputs)])
-        if isinstance(inputs, Sequence) and not inputs:
-            raise DataError("There is nothing to predict for: the list of inputs is empty.")
-        if isinstance(inputs, Sequence) and all(isinstance(item, str | Path) for item in inputs):
-            return self.task.read_inputs([Path(item) for item in inputs])
-        return inputs
 
 
 def load_run(
@@ -299,9 +304,3 @@ def load_into(model: nn.Module, path: Path) -> None:
         raise RunError(f"The weights {path} are missing or damaged: {error}. Restore them, or train anew.") from error
     except RuntimeError as error:
         raise RunError(f"The weights {path} are not of this {type(model).__name__}: {error}") from error
-
-
-def task_class(name: str) -> type[Task]:
-    """The class that trains the task `name`."""
-    found: type[Task] = import_object(task_info(name).builder)
-    return found

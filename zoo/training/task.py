@@ -1,14 +1,17 @@
 """The task: how a batch becomes a loss, a prediction and metrics, for one kind of problem."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import DataError
 from zoo.optim import Schedule, make_optimizer
 from zoo.records import Entry
 from zoo.training.phases import Batch, Losses, Phase
@@ -23,6 +26,20 @@ if TYPE_CHECKING:
 
 Prediction = dict[str, Any]
 ParameterGroups = list[dict[str, Any]]
+Item = str | Path
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a task predicts for.
+
+    rows:  as the task's `predict` takes them.
+    names: of each row, such as "cat.jpg" or "reviews.csv:17".
+    """
+
+    rows: Any
+    names: Sequence[str]
 
 
 class Task(ABC):
@@ -30,15 +47,21 @@ class Task(ABC):
 
     A task must never keep the model: everything it does takes the model as an argument.
 
-    monitor:  the validation metric by which the best weights are chosen.
-    mode:     whether a better `monitor` is larger ("max") or smaller ("min").
-    suffixes: how the names of files end that `read_inputs` reads, in lower case; empty where any may do.
+    monitor:     the validation metric by which the best weights are chosen.
+    mode:        whether a better `monitor` is larger ("max") or smaller ("min").
+    suffixes:    how the names of files end that `read_inputs` reads, in lower case; empty where any may do.
+    recipe:      options of training for this kind of problem, where neither the user nor the model's entry gives them.
+    explanation: name of the method that `explain` takes where the user names none.
+    trainer:     "module:class" of the trainer; another than the core's where the data come from acting on them.
     """
 
     name: str
     monitor: str = "loss"
     mode: Literal["min", "max"] = "min"
     suffixes: frozenset[str] = frozenset()
+    recipe: ClassVar[Mapping[str, Any]] = NOTHING
+    explanation: ClassVar[str] = "grad_cam"
+    trainer: str = "zoo.training.trainer:Trainer"
 
     @abstractmethod
     def losses(self, model: nn.Module, batch: Batch) -> Losses:
@@ -57,8 +80,11 @@ class Task(ABC):
         """One readable prediction for each row of `inputs`."""
 
     @abstractmethod
-    def read_inputs(self, paths: Sequence[Path]) -> Any:
-        """What `predict` and `explain` take, from the user's files."""
+    def read_inputs(self, items: Sequence[Item]) -> Inputs:
+        """What `predict` and `explain` take, from the user's files, or from texts where the task reads such.
+
+        A file may hold several rows.
+        """
 
     @abstractmethod
     def explain(
@@ -126,6 +152,45 @@ class Task(ABC):
         """Pictures of an evaluation by name, from its filled metrics."""
         return {}
 
+    def epoch_figures(self, model: nn.Module) -> dict[str, "Figure"]:
+        """Pictures by name that are kept of the model after every epoch, such as samples of a generator."""
+        return {}
+
+    def describe(self, prediction: Prediction) -> str:
+        """One prediction as a line of text."""
+        if "top" in prediction:
+            return "  ".join(f"{item['label']} {item['probability']:.3f}" for item in prediction["top"][:3])
+        return "  ".join(f"{name} {_short(value)}" for name, value in prediction.items())
+
+    def picture(self, model: nn.Module, inputs: Any, predictions: Sequence[Prediction]) -> "Figure | None":
+        """Inputs with what was predicted for them, as a picture; None where there is nothing to draw."""
+        return None
+
+    def reading(self) -> dict[str, Any]:
+        """Options by which the task's reader reads other data in the form of those trained on."""
+        classes = getattr(self, "classes", None)
+        return {} if classes is None else {"classes": list(classes)}
+
+    def check_bundle(self, bundle: "Bundle") -> None:
+        """Raises DataError unless the model can be judged on these other data."""
+        classes = getattr(self, "classes", None)
+        if classes is not None and bundle.classes is not None and tuple(bundle.classes) != tuple(classes):
+            raise DataError(
+                f"The run was trained on the classes {', '.join(classes)}, and these data have "
+                f"{', '.join(bundle.classes)}. Name them alike and in the same order."
+            )
+
+    def baselines(self) -> Mapping[str, Callable[["Bundle", str], dict[str, float]]]:
+        """Classical models to compare with, by name: a function that fits one and judges it on a part of the data.
+
+        It takes the bundle and the name of the part, and returns metrics that are named as the task's own.
+        """
+        return {}
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
@@ -157,7 +222,7 @@ def evaluate(
                 metric.update(outputs, targets)
     if engine is not None and engine.world_size > 1:
         for metric in metrics.values():
-            metric.sync(engine.sum)
+            metric.sync(engine)
     values = {name: metric.compute() for name, metric in metrics.items()}
     return {
         name: float(value) for name, value in values.items() if not hasattr(value, "ndim") or value.ndim == 0

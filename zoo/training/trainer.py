@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.data import Source
+from zoo.data import Bundle, Source
 from zoo.metrics import UndefinedMetricWarning
-from zoo.training.callbacks import BestCheckpoint, Callback, EarlyStopping, ExponentialMovingAverage
+from zoo.training.callbacks import BestCheckpoint, Callback, EarlyStopping, EpochPictures, ExponentialMovingAverage
 from zoo.training.checkpoint import (
     load_checkpoint,
     random_state,
@@ -60,6 +60,7 @@ class Trainer:
     directory:  of the run, for checkpoints and logs; None writes nothing.
     callbacks:  beside those that the recipe and the directory imply.
     fingerprint: of the data, by which frozen features kept on disk are found again.
+    bundle:     what `train` and `validation` are of, for trainers that must know more of the data.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Trainer:
         progress: bool = True,
         engine: Engine | None = None,
         fingerprint: str | None = None,
+        bundle: Bundle | None = None,
     ) -> None:
         self.model = model
         self.task = task
@@ -84,6 +86,7 @@ class Trainer:
         self.directory = directory
         self.engine = engine or Engine(self.recipe)
         self.fingerprint = fingerprint
+        self.bundle = bundle
         self.position = Position()
         self.history: list[dict[str, Any]] = []
         self.window = LossWindow()
@@ -104,29 +107,32 @@ class Trainer:
                 self._start_stage()
                 while self._within_epoch or not self.stage_is_over():
                     if not self.finished:
-                        self._train_epoch(interrupts)
+                        self.train_epoch(interrupts)
                     self._end_epoch()
                 self.position = Position(stage=self.position.stage + 1, step=self.position.step)
             self.log("end", {})
         return self.history
 
-    def _train_epoch(self, interrupts: Interrupts) -> None:
+    def train_epoch(self, interrupts: Interrupts) -> None:
+        """The steps of an epoch that are not done yet."""
         recipe, position = self.recipe, self.position
         self.stage.train_mode()
         for batches in grouped(self.stage.batches(epoch=position.epoch, start=position.batch), recipe.accumulate):
             self.step(batches)
-            for hook in self._on_step:
-                hook.on_step_end(self)
-            if position.step % recipe.log_every_steps == 0:
-                self.window.read(self.engine)
-                self.log("train", self.window.recent.take())
-            interrupted = self._interrupted(interrupts)
-            if interrupted or self._checkpoint_due():
-                self.save()
-            if interrupted:
-                interrupts.stop()
+            self.after_step(interrupts)
             if self.finished:
                 break
+
+    def after_step(self, interrupts: Interrupts) -> None:
+        """What may be due between two steps: a line in the log, a checkpoint, the end after an interruption."""
+        if self.position.step % self.recipe.log_every_steps == 0:
+            self.window.read(self.engine)
+            self.log("train", self.window.recent.take())
+        interrupted = self._interrupted(interrupts)
+        if interrupted or self._checkpoint_due():
+            self.save()
+        if interrupted:
+            interrupts.stop()
 
     def step(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
         """One optimizer step of every phase on one batch, or on several accumulated ones."""
@@ -138,6 +144,8 @@ class Trainer:
         position.step += 1
         position.stage_step += 1
         position.batch += len(batches)
+        for hook in self._on_step:
+            hook.on_step_end(self)
         return losses
 
     def _shares(self, batches: Sequence[Batch]) -> tuple[int, list[Share] | None]:
@@ -277,7 +285,15 @@ class Trainer:
             "scaler": None if scaler is None else scaler.state_dict(),
             "callbacks": {key: callback.state_dict() for key, callback in self._named_callbacks()},
             "random": self.engine.gather_objects(random_state()),
+            "extra": self.extra_state(),
         }
+
+    def extra_state(self) -> dict[str, Any]:
+        """What another kind of trainer keeps beside, such as a replay buffer: tensors, numbers, texts, lists, dicts."""
+        return {}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `extra_state` gave, before the stage in progress goes on."""
 
     def _load(self, path: Path) -> None:
         saved = load_checkpoint(path)
@@ -288,6 +304,7 @@ class Trainer:
         for key, callback in self._named_callbacks():
             if key in saved["callbacks"]:
                 callback.load_state_dict(saved["callbacks"][key])
+        self.load_extra_state(saved.get("extra", {}))
         self._saved = saved
 
     def _restore_stage(self, saved: Mapping[str, Any]) -> None:
@@ -350,7 +367,7 @@ class Trainer:
         if recipe.ema is not None:
             implied.append(ExponentialMovingAverage(decay=recipe.ema))
         if self.directory is not None:
-            implied += [BestCheckpoint(), JSONLLogger(), CSVLogger()]
+            implied += [BestCheckpoint(), EpochPictures(), JSONLLogger(), CSVLogger()]
             if recipe.tensorboard:
                 implied.append(TensorBoardLogger())
         if recipe.patience is not None:

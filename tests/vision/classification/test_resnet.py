@@ -2,7 +2,7 @@ import pytest
 import torch
 import torchvision
 
-from vision.catalog import MODELS
+from vision.classification.catalog import MODELS
 from vision.classification.resnet import BasicBlock, Bottleneck, ResNet
 
 BY_NAME = {entry.name: entry for entry in MODELS}

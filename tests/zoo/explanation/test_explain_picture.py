@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from zoo.explanation import Explanation, explain
-from zoo.explanation.picture import colour, overlay, to_images
+from zoo.explanation.pictures.image import colour, overlay, to_images
 from zoo.records import ImagePreprocessing
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import zoo
-from vision.catalog import CLASSIFIERS
+from vision.classification.catalog import MODELS as CLASSIFIERS
 from zoo.heads import head_path, head_paths, parts_above_body
 from zoo.training.surgery import freeze_all_but, layer_groups, quiet_new_head, rate_groups, train_mode
 

@@ -5,11 +5,13 @@ Shapes: B rows, C channels, H x W pixels.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from zoo.explanation.result import Explanation
@@ -25,14 +27,20 @@ PANEL_INCHES = 2.4
 _ROWS_PER_BLOCK = 4
 
 
-def draw(explanation: Explanation) -> Figure:
+def draw(
+    explanation: Explanation,
+    *,
+    preprocessing: ImagePreprocessing | None = None,
+    boxes: Sequence[Sequence[Sequence[float]]] = (),
+) -> Figure:
     """Three panels a row of the batch: the input with class and probability, the heat, and the heat over the input.
 
+    boxes:  of each row, (left, top, right, bottom) in pixels, outlined in the left and right panels.
     Raises: ValueError if the heat is not over images.
     """
     if explanation.heat.ndim != 3 or explanation.inputs.ndim != 4:
         raise ValueError(f"Pictures are of images [B, C, H, W]; these inputs are {list(explanation.inputs.shape)}.")
-    images = to_images(explanation.inputs, explanation.preprocessing)
+    images = to_images(explanation.inputs, preprocessing)
     heats = explanation.heat.detach().float().cpu().numpy()
     percentile = LAYER_PERCENTILE if explanation.layer else INPUT_PERCENTILE
     count = len(heats)
@@ -56,6 +64,9 @@ def draw(explanation: Explanation) -> Figure:
         middle.set_title(explanation.method.replace("_", " ") + note, fontsize=8)
         right.imshow(overlay(images[index], colours, opacity))
         right.set_title(_shorten(f"layer {explanation.layer}" if explanation.layer else "over the input"), fontsize=8)
+        for panel in (left, right) if boxes else ():
+            for x0, y0, x1, y1 in boxes[index]:
+                panel.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="lime", linewidth=1.2))
     return figure
 
 

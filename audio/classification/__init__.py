@@ -1,0 +1,1 @@
+"""Sound classification: one class for each clip."""

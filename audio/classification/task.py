@@ -1,0 +1,246 @@
+"""Sound classification: one class for each clip.
+
+Shapes: B clips, T samples, C classes.
+"""
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from audio.classification.outputs import logits_of
+from audio.data.clips import ClipBatch, as_clips, pad_clips, preprocessing_from, read_clip
+from audio.data.listing import EXTENSIONS
+from zoo.data import Bundle
+from zoo.errors import DataError, check_name
+from zoo.lookup import import_object
+from zoo.losses import make_loss
+from zoo.metrics import Metric, make_metric
+from zoo.records import AudioPreprocessing, Entry
+from zoo.registry import split_backend
+from zoo.training import Batch, Inputs, Item, Losses, Prediction, Task, evaluation_mode
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from zoo.explanation import Explanation
+
+logger = logging.getLogger(__name__)
+SPEECH_RATE_HZ = 16_000  # of nearly all that transformers has
+
+
+class AudioClassification(Task):
+    """Trains and judges classifiers of clips by cross-entropy.
+
+    classes:         names in the order of the outputs.
+    preprocessing:   how sound files become waveforms; None if the data are arrays that the model takes as they are.
+    seconds:         length of the clips for models that need one length for all.
+    label_smoothing: share of the target that is spread over all classes, 0..1.
+    class_weights:   one for each class, or None for equal ones.
+    """
+
+    name = "audio/classification"
+    monitor = "accuracy"
+    mode: Literal["min", "max"] = "max"
+    suffixes = EXTENSIONS
+
+    def __init__(
+        self,
+        *,
+        classes: Sequence[str],
+        preprocessing: AudioPreprocessing | Mapping[str, Any] | None = None,
+        seconds: float | None = None,
+        label_smoothing: float = 0.0,
+        class_weights: Sequence[float] | None = None,
+    ) -> None:
+        if len(classes) < 2:
+            raise DataError(f"Classification needs two classes or more, got {list(classes)}.")
+        if class_weights is not None:
+            _check_class_weights(class_weights, len(classes))
+        self.classes = tuple(classes)
+        self.preprocessing = None if preprocessing is None else preprocessing_from(preprocessing)
+        self.seconds = seconds
+        self.label_smoothing = label_smoothing
+        self.class_weights = None if class_weights is None else tuple(class_weights)
+        self._weights = None if class_weights is None else torch.tensor(self.class_weights)
+        self._loss = make_loss("cross_entropy", label_smoothing=label_smoothing, class_weights=self.class_weights)
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, **options: Any) -> "AudioClassification":
+        """The task for the classes and preprocessing of a bundle."""
+        if bundle.classes is None:
+            raise DataError("Sound classification needs one class for each clip; these data have numbers as targets.")
+        clip = bundle.train[0][0]
+        if not isinstance(clip, Tensor) or clip.ndim != 1 or not clip.is_floating_point():
+            came = f"{clip.dtype} {list(clip.shape)}" if isinstance(clip, Tensor) else type(clip).__name__
+            raise DataError(f"Each input must be a waveform of floats [T], mono and at full scale 1, got {came}.")
+        given: dict[str, Any] = {"classes": bundle.classes, "preprocessing": bundle.preprocessing}
+        return cls(**{**given, "seconds": _longest(bundle), **options})
+
+    def schema(self) -> dict[str, Any]:
+        return {
+            "classes": list(self.classes),
+            "preprocessing": None if self.preprocessing is None else asdict(self.preprocessing),
+            "seconds": self.seconds,
+            "label_smoothing": self.label_smoothing,
+            "class_weights": None if self.class_weights is None else list(self.class_weights),
+        }
+
+    def model_arguments(self, entry: Entry) -> dict[str, Any]:
+        """The number of classes; of the sample rate and the length in seconds, what the model's builder takes."""
+        arguments: dict[str, Any] = {"num_classes": len(self.classes)}
+        rate = None if self.preprocessing is None else self.preprocessing.sample_rate_hz
+        if split_backend(entry.name)[0] is not None:
+            if rate not in (None, SPEECH_RATE_HZ):
+                logger.warning(
+                    "%s was most likely trained at %d Hz, and these clips are at %d Hz: give the data option "
+                    "sample_rate_hz=%d", entry.name, SPEECH_RATE_HZ, rate, SPEECH_RATE_HZ,
+                )  # fmt: skip
+            return arguments
+        builder = import_object(entry.builder) if isinstance(entry.builder, str) else entry.builder
+        known = inspect.signature(builder).parameters
+        own = {"sample_rate_hz": rate, "seconds": self.seconds}
+        return arguments | {name: value for name, value in own.items() if name in known and value is not None}
+
+    def losses(self, model: nn.Module, batch: Batch) -> Losses:
+        inputs, targets = batch
+        logits = logits_of(model, as_clips(inputs))
+        accuracy = (logits.argmax(1) == targets).mean(dtype=torch.float32)
+        return {"loss": self._loss(logits, targets), "accuracy": accuracy}
+
+    def rows(self, batch: Batch) -> int:
+        return len(batch[1])
+
+    def mean_weight(self, batch: Batch) -> float | Tensor:
+        if self._weights is None:
+            return len(batch[1])
+        self._weights = self._weights.to(batch[1].device)  # once; each copy would make the device wait
+        return self._weights[batch[1]].sum()
+
+    def metrics(self) -> dict[str, Metric]:
+        num_classes = len(self.classes)
+        metrics = {
+            "accuracy": make_metric("accuracy"),
+            "loss": make_metric("log_loss"),
+            "precision": make_metric("precision", num_classes=num_classes),
+            "recall": make_metric("recall", num_classes=num_classes),
+            "f1": make_metric("f1", num_classes=num_classes),
+            "confusion_matrix": make_metric("confusion_matrix", num_classes=num_classes),
+        }
+        if num_classes > 5:
+            metrics["top5"] = make_metric("top5")
+        return metrics
+
+    def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        inputs, targets = batch
+        return logits_of(model, as_clips(inputs)).float(), targets
+
+    @torch.no_grad()
+    def predict(self, model: nn.Module, inputs: Any, *, top: int = 5) -> list[Prediction]:
+        """For each clip of `inputs` the most probable class as "label" and "probability", and the `top` ones.
+
+        inputs: a ClipBatch, or waveforms [B, T] or [T] of equal length.
+        """
+        with evaluation_mode(model):
+            probs = logits_of(model, _on_device(inputs, model)).float().softmax(1).cpu()  # [B, C]
+        best = probs.topk(min(top, len(self.classes)), dim=1)
+        found = []
+        for values, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            ranked = [
+                {"label": self.classes[index], "probability": value}
+                for value, index in zip(values, indices, strict=True)
+            ]
+            found.append({**ranked[0], "top": ranked})
+        return found
+
+    def read_inputs(self, items: Sequence[Item]) -> Inputs:
+        """The clips of sound files, as the model was trained on them."""
+        if self.preprocessing is None:
+            raise DataError("This run was trained on arrays, not on sound files: give waveforms [B, T].")
+        clips = [read_clip(str(item), preprocessing=self.preprocessing) for item in items]
+        return Inputs(rows=pad_clips(clips), names=[Path(item).name for item in items])
+
+    def explain(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        *,
+        method: str = "grad_cam",
+        target: Any = None,
+        layer: Any = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> "Explanation":
+        """Heat over the spectrogram of a model that makes one, else over the waveform."""
+        from audio.classification.explaining import explain_clips
+
+        if isinstance(target, str):
+            check_name("class", target, self.classes)
+            target = self.classes.index(target)
+        rate = SPEECH_RATE_HZ if self.preprocessing is None else self.preprocessing.sample_rate_hz
+        return explain_clips(
+            model, _on_device(inputs, model), method=method, target=target, layer=layer, options=options,
+            labels=self.classes, sample_rate_hz=getattr(model, "sample_rate_hz", rate),
+        )  # fmt: skip
+
+    def picture(self, model: nn.Module, inputs: Any, predictions: Sequence[Prediction]) -> "Figure | None":
+        """Waveform and spectrogram of each clip with its class."""
+        from audio.classification.pictures import draw_predictions
+
+        if self.preprocessing is None:
+            return None
+        return draw_predictions(as_clips(inputs), predictions, sample_rate_hz=self.preprocessing.sample_rate_hz)
+
+    def figures(self, metrics: Mapping[str, Metric]) -> dict[str, "Figure"]:
+        from zoo.metrics.pictures import confusion_figure
+
+        matrix = metrics["confusion_matrix"].compute()
+        assert isinstance(matrix, Tensor)
+        return {"confusion": confusion_figure(matrix, self.classes)}
+
+    def reading(self) -> dict[str, Any]:
+        """The classes, the rate and the length of the clips; what was left out for testing is taken with the rest."""
+        options: dict[str, Any] = {"classes": list(self.classes), "leave_out": None, "test_where": None}
+        if self.preprocessing is not None:
+            options |= {name: value for name, value in asdict(self.preprocessing).items() if value is not None}
+        return options
+
+    def check_bundle(self, bundle: Bundle) -> None:
+        super().check_bundle(bundle)
+        own, other = self.preprocessing, bundle.preprocessing
+        if own is not None and other is not None and own.sample_rate_hz != other.sample_rate_hz:
+            raise DataError(
+                f"The run was trained on clips at {own.sample_rate_hz} Hz, and these are at {other.sample_rate_hz} Hz: "
+                f"read them with sample_rate_hz={own.sample_rate_hz}."
+            )
+
+    def baselines(self) -> Mapping[str, Callable[[Bundle, str], dict[str, float]]]:
+        from audio.classification.baselines import baselines
+
+        return baselines(self.metrics)
+
+
+def _longest(bundle: Bundle) -> float | None:
+    """The length of the longest training clip, or what longer ones are cut to, seconds; None if the data do not say."""
+    if bundle.preprocessing is not None and bundle.preprocessing.seconds is not None:
+        return float(bundle.preprocessing.seconds)
+    longest = getattr(getattr(bundle.train, "dataset", None), "longest_seconds", None)
+    return None if longest is None else float(longest)
+
+
+def _on_device(inputs: Any, model: nn.Module) -> ClipBatch:
+    device = next(model.parameters()).device
+    return ClipBatch(*(part.to(device) for part in as_clips(inputs)))
+
+
+def _check_class_weights(weights: Any, num_classes: int) -> None:
+    """Raises ValueError unless there is a number from 0 up for each class, and one above 0."""
+    numbers = isinstance(weights, Sequence) and all(isinstance(weight, int | float) for weight in weights)
+    if not numbers or len(weights) != num_classes:
+        raise ValueError(f"{num_classes} classes need as many numbers as class_weights, got {weights!r}.")
+    if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
+        raise ValueError(f"class_weights must be finite, not negative and not all 0, got {list(weights)}.")

@@ -1,0 +1,1 @@
+"""Data of the audio domain: sound files to bundles of clips."""

@@ -1,0 +1,105 @@
+"""Encoded texts in memory, as batches of texts of like length.
+
+Shapes: N texts, B of a batch, T tokens of the longest in it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nlp.data.padding import pad_batch
+from zoo.data.batches import batch_bounds, bucketed_order, count_batches
+from zoo.errors import DataError
+
+
+class TextBatch(NamedTuple):
+    """Token numbers [B, T] int64, and a mask [B, T] that is True where there is a token."""
+
+    ids: Tensor
+    mask: Tensor
+
+
+class TextSource:
+    """Texts and their class numbers as a `zoo.data.Source`: batches (TextBatch, classes [B]).
+
+    The tokens of all texts lie in one tensor, and a batch is gathered from it at once. Shuffled batches are made of
+    texts of like length, so that little is padded; each text comes once an epoch.
+
+    texts: as they were read, for models that do not take tokens.
+    rows:  token numbers of each text, one or more.
+    codes: class numbers [N], int64.
+    pad:   number that fills short rows.
+    Raises: DataError for no texts, lengths that differ, or a text without tokens.
+    """
+
+    def __init__(self, texts: Sequence[str], rows: Sequence[Sequence[int]], codes: Tensor, *, pad: int) -> None:
+        if not len(texts) == len(rows) == len(codes):
+            raise DataError(f"{len(texts)} texts need as many rows and classes, got {len(rows)} and {len(codes)}.")
+        if not texts:
+            raise DataError("There are no texts.")
+        self.texts = list(texts)
+        self.codes = codes
+        self.pad = pad
+        self.lengths = torch.tensor([len(row) for row in rows])  # [N]
+        if not self.lengths.all():
+            raise DataError(f"Text {int(self.lengths.argmin())} has no tokens.")
+        self._starts = self.lengths.cumsum(0) - self.lengths  # [N]
+        self._tokens = torch.tensor([token for row in rows for token in row], dtype=torch.int32)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, index: int) -> tuple[TextBatch, Tensor]:
+        """Text `index` without padding: token numbers [T], mask [T], and its class []."""
+        row = range(len(self))[index]
+        batch, codes = self._gather(torch.tensor([row]))
+        return TextBatch(batch.ids[0], batch.mask[0]), codes[0]
+
+    def targets(self) -> Tensor:
+        """The class numbers of all texts [N]."""
+        return self.codes
+
+    def unaugmented(self) -> "TextSource":
+        """This source: texts are not changed at random."""
+        return self
+
+    def num_batches(self, *, batch_size: int, drop_last: bool = False, world_size: int = 1) -> int:
+        """Number of batches that `batches` gives each rank from start 0."""
+        return count_batches(len(self), batch_size=batch_size, drop_last=drop_last, world_size=world_size)
+
+    def batches(
+        self,
+        *,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+        start: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        num_workers: int | None = None,
+    ) -> Iterator[tuple[TextBatch, Tensor]]:
+        """Batches as `zoo.data.Source.batches` says. `num_workers` changes nothing: there is nothing to read ahead."""
+        bounds = batch_bounds(
+            len(self), batch_size=batch_size, start=start, drop_last=drop_last, rank=rank, world_size=world_size
+        )
+        order = torch.arange(len(self))
+        if shuffle:
+            order = bucketed_order(self.lengths, stride=batch_size * world_size, seed=seed, epoch=epoch)
+        return (self._gather(order[first:end]) for first, end in bounds)
+
+    def _gather(self, rows: Tensor) -> tuple[TextBatch, Tensor]:
+        lengths = self.lengths[rows]  # [B]
+        steps = torch.arange(int(lengths.max()))  # [T]
+        mask = steps < lengths[:, None]  # [B, T]
+        places = torch.where(mask, self._starts[rows][:, None] + steps, 0)
+        ids = self._tokens[places].long().masked_fill_(~mask, self.pad)
+        return TextBatch(ids, mask), self.codes[rows]
+
+
+def text_batch(rows: Sequence[Sequence[int]], pad: int) -> TextBatch:
+    """Token numbers of texts as one batch."""
+    return TextBatch(*pad_batch([torch.tensor(row) for row in rows], pad))

@@ -1,0 +1,1 @@
+"""Translation and other sequence-to-sequence problems."""

@@ -1,0 +1,1 @@
+"""Environments: by name, many at once, with exact states, and their pictures."""

@@ -1,0 +1,1 @@
+"""Examples to run, one for each kind of problem."""

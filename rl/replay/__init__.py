@@ -1,0 +1,1 @@
+"""Memories of transitions, from which off-policy algorithms draw their batches."""

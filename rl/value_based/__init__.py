@@ -1,0 +1,1 @@
+"""Learning the values of actions: Q-learning in tables and deep Q-networks."""

@@ -1,0 +1,1 @@
+"""Tables from disk to batches: reading, inferring the columns, encoding them, and telling what was found."""

@@ -1,0 +1,292 @@
+"""Tables to bundles for prediction, and new rows to what a trained model predicts for.
+
+Shapes: N rows.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tabular.data.encoding import encode, fit_categories, fit_dates, fit_number
+from tabular.data.files import check_frame, file_digest, read_frame, read_parts
+from tabular.data.inference import Guess, Wishes, find_target, guess_columns
+from tabular.data.leaks import giveaways
+from tabular.data.report import describe, warnings_of
+from tabular.data.schema import Column, ScaleMethod, TableSchema, check_columns, schema_from
+from tabular.data.source import TableSource
+from tabular.data.splitting import explicit_parts, split_rows
+from tabular.data.targets import ProblemChoice, Target, known_target, read_target
+from tabular.data.values import dates, numbers
+from zoo.data import Bundle, Source
+from zoo.data.splits import TEST, TRAIN, VALIDATION
+from zoo.errors import DataError, check_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+TASK = "tabular/prediction"
+
+
+def read_table(
+    path: str | PathLike[str],
+    *,
+    target: str | None = None,
+    categorical: str | Sequence[str] = (),
+    continuous: str | Sequence[str] = (),
+    dates: str | Sequence[str] = (),
+    ignore: str | Sequence[str] = (),
+    problem: ProblemChoice = "auto",
+    classes: Sequence[str] | None = None,
+    encoding: ScaleMethod = "quantile",
+    min_frequency: int = 2,
+    missing: str | Sequence[str] = ("?",),
+    validation: float = 0.2,
+    test: float = 0.0,
+    split_column: str = "split",
+    seed: int = 0,
+    schema: TableSchema | Mapping[str, Any] | None = None,
+    show: bool = True,
+) -> Bundle:
+    """A .csv, .tsv or .parquet file, or a folder of train, validation and test files, to a bundle.
+
+    What each column is, is inferred and shown (logged) before anything is trained.
+
+    target:        column to predict; None takes the one that is called target, label, class, y or outcome.
+    categorical:   columns that are categories whatever they look like; `continuous`, `dates` and `ignore` (not to be
+                   looked at) likewise. A text is a list with commas.
+    problem:       "auto" takes an integer or text target for classes and a float one for a value to regress.
+    classes:       names in the order of the outputs; None: the texts of the target, sorted (numbers by size).
+    encoding:      how numbers become inputs: "quantile" by their rank to a normal distribution, "standard" by mean and
+                   standard deviation. All of it is fitted on the training rows alone.
+    min_frequency: training rows in which a category must occur; rarer ones, and those that training has not seen, share
+                   the category "unknown".
+    missing:       texts that stand for a missing value, beside the usual ones. In a number it is taken as the median,
+                   with an input that says so; in a category it is one of its own.
+    validation:    share of the rows to split off, by class; `test` likewise. A column `split_column` of the values
+                   train, validation and test goes before it.
+    schema:        of a trained run, to read other rows in its form; it decides all that follows from the columns.
+    show:          whether to log what was found.
+    Raises:        DataError naming the file, column or row at fault.
+    """
+    root = Path(os.path.abspath(path))
+    options: dict[str, Any] = {
+        "target": target, "categorical": listed(categorical), "continuous": listed(continuous),
+        "dates": listed(dates), "ignore": listed(ignore), "problem": problem, "encoding": encoding,
+        "classes": None if classes is None else [str(name) for name in classes], "min_frequency": min_frequency,
+        "validation": validation, "test": test, "split_column": split_column, "seed": seed,
+        "schema": None if schema is None else schema_from(schema).as_dict(),
+    }  # fmt: skip
+    frame, parts = read_parts(root, missing=listed(missing))
+    origin = {"path": str(root), **options, "missing": listed(missing), "show": False}
+    return _bundle(
+        frame, parts, title=root.name, show=show, origin=origin, fingerprint=file_digest(root), **options
+    )  # fmt: skip
+
+
+def table_bundle(
+    frame: "pd.DataFrame",
+    *,
+    target: str | None = None,
+    categorical: str | Sequence[str] = (),
+    continuous: str | Sequence[str] = (),
+    dates: str | Sequence[str] = (),
+    ignore: str | Sequence[str] = (),
+    problem: ProblemChoice = "auto",
+    classes: Sequence[str] | None = None,
+    encoding: ScaleMethod = "quantile",
+    min_frequency: int = 2,
+    validation: float = 0.2,
+    test: float = 0.0,
+    split_column: str = "split",
+    seed: int = 0,
+    schema: TableSchema | Mapping[str, Any] | None = None,
+    show: bool = True,
+) -> Bundle:
+    """A data frame in memory to a bundle, as `read_table` does for files."""
+    import pandas as pd
+
+    check_frame(frame, "the frame")
+    frame = frame.rename(columns=str).reset_index(drop=True).convert_dtypes(convert_floating=False)
+    digest = f"{int(pd.util.hash_pandas_object(frame.astype('string')).to_numpy().sum()):x}"
+    return _bundle(
+        frame, None, title="data frame", show=show, origin={}, fingerprint=digest, target=target,
+        categorical=listed(categorical), continuous=listed(continuous), dates=listed(dates), ignore=listed(ignore),
+        problem=problem, classes=classes, encoding=encoding, min_frequency=min_frequency, validation=validation,
+        test=test, split_column=split_column, seed=seed, schema=schema,
+    )  # fmt: skip
+
+
+def read_rows(items: Sequence[str | Path], schema: TableSchema) -> "tuple[pd.DataFrame, list[str]]":
+    """Files, or rows written as JSON objects, to one frame with the schema's columns, and a name for each row.
+
+    The target comes along where all items have it.
+    Raises: DataError naming the item, and the columns that it lacks.
+    """
+    import pandas as pd
+
+    frames, names = [], []
+    for number, item in enumerate(items, 1):
+        text = str(item).strip()
+        if text.startswith("{"):
+            frame, first, where = _json_row(text), None, f"row {number}"
+        else:
+            path = Path(item)
+            frame, where = read_frame(path), path.name
+            first = 1 if ".parquet" in path.suffixes else 2  # a text file's first line holds the names
+        check_columns(list(frame.columns), schema.names, where=where)
+        extra = [name for name in frame.columns if name not in (*schema.names, *schema.dropped, schema.target)]
+        if extra:
+            logger.warning("%s: the run does not know the columns %s, and leaves them out", where, ", ".join(extra))
+        kept = [*schema.names, *([schema.target] if schema.target in frame.columns else [])]
+        encode(frame, schema, where=where)  # for its checks, while the file at fault is known
+        frames.append(frame[kept].astype(object))
+        names += [where] if first is None else [f"{where}:{index + first}" for index in range(len(frame))]
+    common = [name for name in frames[0].columns if all(name in frame.columns for frame in frames)]
+    return pd.concat([frame[common] for frame in frames], ignore_index=True), names
+
+
+def listed(value: str | Sequence[str]) -> list[str]:
+    """["a", "b"] from itself or from "a, b"."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return [str(part) for part in value]
+
+
+def _json_row(text: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{text[:60]!r} is no JSON object of columns and values: {error}.") from error
+    return pd.DataFrame([row]).convert_dtypes(convert_floating=False)
+
+
+def _bundle(
+    frame: "pd.DataFrame",
+    parts: Sequence[str] | None,
+    *,
+    target: str | None,
+    categorical: Sequence[str],
+    continuous: Sequence[str],
+    dates: Sequence[str],
+    ignore: Sequence[str],
+    problem: ProblemChoice,
+    classes: Sequence[str] | None,
+    encoding: ScaleMethod,
+    min_frequency: int,
+    validation: float,
+    test: float,
+    split_column: str,
+    seed: int,
+    schema: TableSchema | Mapping[str, Any] | None,
+    title: str,
+    show: bool,
+    origin: Mapping[str, Any],
+    fingerprint: str,
+) -> Bundle:
+    check_name("encoding", encoding, ("quantile", "standard"))
+    if min_frequency < 1:
+        raise ValueError(f"min_frequency is {min_frequency}; at least 1 is needed.")
+    known = None if schema is None else schema_from(schema)
+    frame, given = explicit_parts(frame, parts, split_column=split_column)
+    name = find_target(list(frame.columns), target) if known is None else known.target
+    check_columns(list(frame.columns), [name], where=title)
+    frame, given, skipped = _without_target(frame, given, name, title)
+    answers = (
+        read_target(frame[name], problem=problem, classes=classes) if known is None else known_target(frame, known)
+    )
+    rows = split_rows(answers, given, validation=validation, test=test, seed=seed)
+    if known is None:
+        wishes = Wishes(categorical=categorical, continuous=continuous, dates=dates, ignore=ignore)
+        guesses = guess_columns(frame, target=name, wishes=wishes)
+        known = _fit(frame.iloc[rows[TRAIN]], guesses, name, answers.of(rows[TRAIN]), encoding, min_frequency)
+        _tell(frame, guesses, known, answers, rows, title=title, show=show)
+    table = encode(frame, known, where=title)
+    sources: dict[str, Source] = {
+        part: TableSource(table.rows(torch.from_numpy(index)), torch.from_numpy(answers.values[index]))
+        for part, index in rows.items()
+    }
+    return Bundle(
+        train=sources[TRAIN], validation=sources.get(VALIDATION), test=sources.get(TEST), task=TASK,
+        kind="regression" if known.classes is None else "classification", classes=known.classes,
+        input_shape=(len(known.columns),), preprocessing=known, skipped=skipped, origin=origin,
+        fingerprint=fingerprint,
+    )  # fmt: skip
+
+
+def _without_target(
+    frame: "pd.DataFrame", parts: "np.ndarray[Any, Any] | None", target: str, title: str
+) -> "tuple[pd.DataFrame, np.ndarray[Any, Any] | None, tuple[tuple[str, str], ...]]":
+    """The rows that have a target, their parts, and what was left out."""
+    there = frame[target].notna().to_numpy()
+    if not there.any():
+        raise DataError(f"{title}: the target {target!r} has no value in any row.")
+    if there.all():
+        return frame, parts, ()
+    reason = f"{int((~there).sum())} of {len(there)} rows have no target {target!r}"
+    logger.warning("%s: %s and are left out", title, reason)
+    return frame[there].reset_index(drop=True), None if parts is None else parts[there], ((title, reason),)
+
+
+def _fit(
+    frame: "pd.DataFrame",
+    guesses: Sequence[Guess],
+    name: str,
+    target: Target,
+    encoding: ScaleMethod,
+    min_frequency: int,
+) -> TableSchema:
+    """The schema from the training rows."""
+    dropped = {guess.name: guess.note for guess in guesses if guess.kind == "dropped"}
+    columns: list[Column] = []
+    for guess in guesses:
+        series = frame[guess.name]
+        if guess.kind == "dropped":
+            continue
+        if not series.notna().any():
+            dropped[guess.name] = "empty in the training rows"
+        elif guess.kind == "continuous":
+            columns.append(fit_number(guess.name, numbers(series, where="the table"), method=encoding))
+        elif guess.kind == "date":
+            moments = dates(series, guess.format, where="the table")
+            columns.append(fit_dates(guess.name, moments, format=guess.format, method=encoding))
+        else:
+            columns.append(fit_categories(guess.name, series, min_frequency=min_frequency))
+    if not columns:
+        raise DataError(f"No column is left to predict {name!r} from: all are empty in the training rows.")
+    mean, std = target.moments()
+    return TableSchema(
+        columns=tuple(columns), target=name, problem="regression" if target.classes is None else "classification",
+        classes=target.classes, target_mean=mean, target_std=std, dropped=dropped,
+    )  # fmt: skip
+
+
+def _tell(
+    frame: "pd.DataFrame",
+    guesses: list[Guess],
+    schema: TableSchema,
+    target: Target,
+    rows: "Mapping[str, np.ndarray[Any, Any]]",
+    *,
+    title: str,
+    show: bool,
+) -> None:
+    if not show:
+        return
+    index = rows[TRAIN]
+    classes = None if schema.classes is None else len(schema.classes)
+    leaks = giveaways(frame.iloc[index], guesses, target.values[index], classes=classes)
+    counts = {part: len(found) for part, found in rows.items()}
+    logger.info("%s", describe(title, guesses, schema, target=target.values[index], parts=counts, leaks=leaks))
+    for sentence in warnings_of(guesses, leaks):
+        logger.warning("%s: %s", title, sentence)

@@ -1,0 +1,1 @@
+"""Object detection: boxes around things, with the class of each."""

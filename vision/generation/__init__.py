@@ -1,0 +1,1 @@
+"""Generation of images: a generator and a discriminator that learn against each other."""
