@@ -51,8 +51,8 @@ def _look(environment: "Env", frames: list[np.ndarray], limit: int, spec: Enviro
         return
     try:
         frame = environment.render()
-    except DependencyNotInstalled as error:
-        raise DataError(f"{spec.id} cannot draw itself: {error}") from error
+    except (DependencyNotInstalled, NotImplementedError) as error:
+        raise DataError(f"{spec.id} cannot draw itself: {error or 'it has no pictures'}.") from error
     if not isinstance(frame, np.ndarray):
         raise DataError(f"{spec.id} gives no pictures of itself, but {type(frame).__name__}.")
     frames.append(frame)

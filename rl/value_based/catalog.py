@@ -36,7 +36,7 @@ MODELS: tuple[Entry, ...] = (
         input_shape=(), summary="A table of the values of states and actions, for environments with numbered states",
         task_options={"algorithm": "q_learning", "final_epsilon": 0.1, "exploration_fraction": 0.5},
         recipe={
-            "epochs": 300, "lr": 0.2, "schedule": "linear", "optimizer": "sgd", "weight_decay": 0.0,
+            "epochs": 300, "lr": 0.2, "schedule": "cosine", "optimizer": "sgd", "weight_decay": 0.0,
             "clip_norm": None, "log_every_steps": 1000,
         },
     ),

@@ -41,7 +41,8 @@ def values_figure(rows: Sequence[Mapping[str, float]]) -> "Figure":
             continue
         names, values = list(rows[index]), np.array(list(rows[index].values()))
         colors = ["C1" if place == values.argmax() else "C0" for place in range(len(values))]
-        axes.barh(names, values, color=colors)
+        axes.bar_label(axes.barh(names, values, color=colors), fmt="%.4g", fontsize=7, padding=2)
+        axes.margins(x=0.15)
         axes.set_title(f"{names[int(values.argmax())]}", fontsize=9)
         axes.tick_params(labelsize=8)
         axes.set_xlabel("value", fontsize=8)

@@ -91,6 +91,11 @@ def check_frame(frame: "pd.DataFrame", name: str) -> None:
         raise DataError(f"{name} has two columns called {double[0]!r}; rename one.")
 
 
+def typed(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """A frame from memory with the types of its values where they are kept as objects; floats stay floats."""
+    return frame.convert_dtypes(convert_integer=False, convert_floating=False)
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 over the content of a file, or of all files of a folder."""
     digest = hashlib.sha256()

@@ -145,12 +145,14 @@ def _kind_of(series: "pd.Series", num_values: int, *, rows: int) -> tuple[Kind, 
     format = guess_date_format(values)
     if format is not None:
         return "date", "", False, format
+    is_number = pd.to_numeric(pd.Series(values), errors="coerce").notna().to_numpy()
+    if len(values) > MOST_INTEGER_CATEGORIES and is_number.mean() > MOSTLY_NUMBERS:
+        if is_number.all():
+            return "categorical", f"numbers written as text; if it measures: continuous={[name]}", True, None
+        stray = _short(values[int(is_number.argmin())])
+        return "categorical", f"numbers but for {stray}; if that means missing: missing=[{stray}]", True, None
     if len(values) >= IDENTIFIER_VALUES and len(values) > IDENTIFIER_SHARE * int(series.notna().sum()):
         return "dropped", f"identifier or free text; to keep it: categorical={[name]}", True, None
-    strays = pd.Series(values)[pd.to_numeric(pd.Series(values), errors="coerce").isna().to_numpy()]
-    if len(values) > MOST_INTEGER_CATEGORIES and len(strays) < (1 - MOSTLY_NUMBERS) * len(values):
-        stray = _short(strays.iloc[0])
-        return "categorical", f"numbers but for {stray}; if that means missing: missing=[{stray}]", True, None
     return "categorical", "", False, None
 
 

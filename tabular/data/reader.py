@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from tabular.data.encoding import encode, fit_categories, fit_dates, fit_number
-from tabular.data.files import check_frame, file_digest, read_frame, read_parts
+from tabular.data.files import check_frame, file_digest, read_frame, read_parts, typed
 from tabular.data.inference import Guess, Wishes, find_target, guess_columns
 from tabular.data.leaks import giveaways
 from tabular.data.report import describe, warnings_of
@@ -115,7 +115,7 @@ def table_bundle(
     import pandas as pd
 
     check_frame(frame, "the frame")
-    frame = frame.rename(columns=str).reset_index(drop=True).convert_dtypes(convert_floating=False)
+    frame = typed(frame.rename(columns=str).reset_index(drop=True))
     digest = f"{int(pd.util.hash_pandas_object(frame.astype('string')).to_numpy().sum()):x}"
     return _bundle(
         frame, None, title="data frame", show=show, origin={}, fingerprint=digest, target=target,
@@ -168,7 +168,7 @@ def _json_row(text: str) -> "pd.DataFrame":
         row = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{text[:60]!r} is no JSON object of columns and values: {error}.") from error
-    return pd.DataFrame([row]).convert_dtypes(convert_floating=False)
+    return typed(pd.DataFrame([row]))
 
 
 def _bundle(

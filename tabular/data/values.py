@@ -5,6 +5,7 @@ Shapes: N rows.
 
 import logging
 import re
+import warnings
 from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,9 @@ def guess_date_format(values: Sequence[Any]) -> str | None:
     if all(ISO_DATE.fullmatch(value) for value in sample):
         formats: list[str | None] = [ISO]
     else:
-        formats = [guess_datetime_format(sample[0], dayfirst=first) for first in (False, True)]
+        with warnings.catch_warnings():  # of days that cannot be months, which is what is tried out here
+            warnings.simplefilter("ignore", UserWarning)
+            formats = [guess_datetime_format(sample[0], dayfirst=first) for first in (False, True)]
     for format in formats:
         if format is not None and pd.to_datetime(pd.Series(sample), errors="coerce", format=format).notna().all():
             return format

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tabular.data.encoding import encode
-from tabular.data.files import SUFFIXES
+from tabular.data.files import SUFFIXES, typed
 from tabular.data.reader import read_rows
 from tabular.data.schema import TableSchema, schema_from
 from tabular.data.source import TableBatch, TableSource
@@ -222,7 +222,7 @@ class TablePrediction(Task):
         if isinstance(inputs, Mapping):
             inputs = [inputs]
         if isinstance(inputs, Sequence) and inputs and all(isinstance(row, Mapping) for row in inputs):
-            inputs = pd.DataFrame(inputs).convert_dtypes(convert_floating=False)
+            inputs = typed(pd.DataFrame(inputs))
         if not isinstance(inputs, pd.DataFrame):
             raise DataError(
                 f"Expected files, a pandas DataFrame, or rows as dicts of columns, got {type(inputs).__name__}."

@@ -14,7 +14,7 @@ from zoo.errors import ZooError
 from zoo.training import Run, train
 
 SIZE = 32  # pixels a side
-CLASSIFIER = {"widths": (32, 64, 128), "depths": (1, 1, 1)}
+CLASSIFIER = {"widths": (16, 32, 64), "depths": (1, 1, 1)}
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
 def train_classifier(arguments: argparse.Namespace) -> Run:
     """A small network that knows the classes of the images."""
     run = train(
-        "cnn_linear", arguments.data, epochs=1 if arguments.quick else 4, lr=3e-3, batch_size=128,
+        "cnn_linear", arguments.data, epochs=1 if arguments.quick else 3, lr=5e-3, batch_size=128,
         schedule="one_cycle", model_options=CLASSIFIER, out=arguments.out and arguments.out / "classifier",
         data_options={"size": arguments.size, "augment": "none", "validation": 0.1, "input_shape": (1, SIZE, SIZE)},
     )  # fmt: skip

@@ -7,13 +7,13 @@ Differs from the paper: the classifier is one that was trained on the user's own
 Shapes: B images, C channels, H, W pixels, D features.
 """
 
-import math
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.data.randomness import isolated_generators, seed_everything_here
 from zoo.errors import DataError
 from zoo.heads import head_path
 from zoo.records import ImagePreprocessing
@@ -65,16 +65,15 @@ class RandomFeatures(nn.Module):
 
     def __init__(self, *, channels: int) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(RANDOM_SEED)
         layers: list[nn.Module] = []
         before = channels
-        for after in RANDOM_WIDTHS:
-            layer = nn.Conv2d(before, after, kernel_size=3, stride=2, padding=1)
-            with torch.no_grad():
-                layer.weight.normal_(std=math.sqrt(2 / (before * 9)), generator=generator)
-                layer.bias.normal_(std=0.1, generator=generator)  # type: ignore[union-attr]
-            layers += [layer, nn.ReLU()]
-            before = after
+        with isolated_generators():
+            seed_everything_here(RANDOM_SEED)
+            for after in RANDOM_WIDTHS:
+                layer = nn.Conv2d(before, after, kernel_size=3, stride=2, padding=1)
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                layers += [layer, nn.ReLU()]
+                before = after
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -90,14 +89,15 @@ def load_classifier(directory: str | Path) -> ClassifierFeatures:
     from vision.classification.task import ImageClassification
     from zoo.training import load_run
 
-    run = load_run(directory)
-    task = run.task
+    with isolated_generators():  # a model that is built draws weights, even where others are loaded then
+        run = load_run(directory)
+        task, model = run.task, run.model
     if not isinstance(task, ImageClassification) or task.preprocessing is None:
         raise DataError(
             f"fid_classifier must be the run of a vision/classification model on image data; {directory} is one of "
             f"{task.name}. Train one: zoo train cnn_linear --data ... --out classifier"
         )
-    return ClassifierFeatures(run.model, task.preprocessing)
+    return ClassifierFeatures(model, task.preprocessing)
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 OPACITY = 0.45  # of a mask over its image
 PANEL_INCHES = 3.2
 MOST_IN_LEGEND = 20
+GOLDEN = (5**0.5 - 1) / 2  # steps of it on a circle stay as far apart as can be
 
 
 def shown_image(pixels: Tensor, preprocessing: ImagePreprocessing | None) -> np.ndarray:
@@ -34,14 +35,14 @@ def shown_image(pixels: Tensor, preprocessing: ImagePreprocessing | None) -> np.
 
 
 def class_colours(num_classes: int) -> np.ndarray:
-    """A colour for each class, floats [K, 3] in 0..1; the colours of Pascal VOC, black for the first."""
+    """A colour for each class, floats [K, 3] in 0..1: black for the first, then bright hues far from each other."""
+    from matplotlib.colors import hsv_to_rgb
+
     numbers = np.arange(num_classes)
-    colours = np.zeros((num_classes, 3), dtype=np.int64)
-    for bit in range(8):
-        for channel in range(3):
-            colours[:, channel] |= (numbers >> channel & 1) << (7 - bit)
-        numbers = numbers >> 3
-    return colours / 255
+    hues = (numbers - 1) * GOLDEN % 1
+    colours: np.ndarray = hsv_to_rgb(np.stack([hues, np.full(num_classes, 0.85), np.full(num_classes, 0.95)], axis=1))
+    colours[0] = 0
+    return colours
 
 
 def overlay(image: np.ndarray, mask: np.ndarray, num_classes: int) -> np.ndarray:
@@ -68,10 +69,10 @@ def overlay_figure(
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(rows), len(titles), squeeze=False)
-    for line, (image, *masks) in zip(panels, rows, strict=True):
-        for panel, title, mask in zip(line, titles, (None, *masks), strict=True):
+    for number, (image, *masks) in enumerate(rows):
+        for panel, title, mask in zip(panels[number], titles, (None, *masks), strict=True):
             panel.imshow(image if mask is None else overlay(image, mask, len(classes)), vmin=0, vmax=1)
-            panel.set_title(title if line is panels[0] else "", fontsize=9)
+            panel.set_title(title if number == 0 else "", fontsize=9)
             panel.set_axis_off()
     colours = class_colours(len(classes))
     shown = sorted({int(label) for _, *masks in rows for mask in masks for label in np.unique(mask)} - {IGNORE})

@@ -243,7 +243,7 @@ class Segmentation(Task):
 
     @torch.no_grad()
     def masks(self, model: nn.Module, inputs: Any) -> list[np.ndarray]:
-        """The class number of each pixel of each image, [H, W] in the size of its file; uint8, int64 beyond 256 classes.
+        """The class number of each pixel of each image, [H, W] in the size of its file; uint8 for up to 256 classes.
 
         inputs: as `predict` takes them.
         """

@@ -112,7 +112,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_fine_tunes_a_model_of_an_installed_package(installed, reviews, tmp_path):
     """Fails if the model's own tokenizer is not used, or the run does not find it again."""
     run = zoo.fine_tune(
-        installed, reviews, task="nlp/classification", out=tmp_path / "run", strategy="full", epochs=10, lr=3e-3,
+        installed, reviews, task="nlp/classification", out=tmp_path / "run", strategy="full", epochs=10, lr=1e-2, body_lr_ratio=1.0,
         batch_size=16, data_options={"test": 0.2}, **QUIET,
     )  # fmt: skip
     assert run.results["test"]["accuracy"] > 0.9
