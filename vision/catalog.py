@@ -3,9 +3,10 @@
 from vision.classification import catalog as classification
 from vision.detection import catalog as detection
 from vision.generation import catalog as generation
+from vision.segmentation import catalog as segmentation
 from zoo.records import Catalog
 
-ROOMS = (classification, detection, generation)
+ROOMS = (classification, detection, segmentation, generation)
 
 CATALOG = Catalog(
     models=tuple(entry for room in ROOMS for entry in room.MODELS),

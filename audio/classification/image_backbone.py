@@ -31,6 +31,7 @@ class SpectrogramBackbone(nn.Module):
     backbone_options: further arguments of it.
     image_size:       height and width that the spectrogram is resized to, pixels; None leaves [F, T]. Networks of fixed
                       size need theirs.
+    time_masks, frequency_masks: of SpecAugment, 0 for none.
     """
 
     body: ClassVar[str] = "backbone"
@@ -47,6 +48,8 @@ class SpectrogramBackbone(nn.Module):
         backbone_weights: str | bool | None = None,
         backbone_options: Mapping[str, Any] | None = None,
         image_size: tuple[int, int] | None = None,
+        time_masks: int = 2,
+        frequency_masks: int = 2,
     ) -> None:
         super().__init__()
         self.frontend = LogMel(sample_rate_hz=sample_rate_hz, num_mels=num_mels)
@@ -55,7 +58,7 @@ class SpectrogramBackbone(nn.Module):
         self.num_samples = round(seconds * sample_rate_hz)
         self.image_size = None if image_size is None else tuple(image_size)
         self.bn0 = MaskedBatchNorm(num_mels)
-        self.spec_augment = SpecAugment()
+        self.spec_augment = SpecAugment(time_masks=time_masks, frequency_masks=frequency_masks)
         options = {"num_classes": 0, "in_channels": 1, **(backbone_options or {})}
         self.backbone = create_model(backbone, weights=backbone_weights, **options)
         self.head = nn.Linear(self._num_features(backbone), num_classes)

@@ -27,6 +27,7 @@ class SpectrogramCNN(nn.Module):
     kernel_size:    5 for one convolution a block (CNN6), 3 for two (CNN10, CNN14).
     num_mels:       bands; as many as the blocks can halve.
     dropout, head_dropout: probability after each block, and before each of the two last layers.
+    time_masks, frequency_masks: of SpecAugment, 0 for none.
     Raises: ValueError for values that do not fit.
     """
 
@@ -43,6 +44,8 @@ class SpectrogramCNN(nn.Module):
         pool_last: bool = True,
         dropout: float = 0.2,
         head_dropout: float = 0.5,
+        time_masks: int = 2,
+        frequency_masks: int = 2,
     ) -> None:
         super().__init__()
         self.num_pools = len(widths) - (not pool_last)
@@ -51,7 +54,7 @@ class SpectrogramCNN(nn.Module):
         if num_mels < 2**self.num_pools:
             raise ValueError(f"{self.num_pools} poolings need {2**self.num_pools} bands at least, got {num_mels}.")
         self.frontend = LogMel(sample_rate_hz=sample_rate_hz, num_mels=num_mels)
-        self.spec_augment = SpecAugment()
+        self.spec_augment = SpecAugment(time_masks=time_masks, frequency_masks=frequency_masks)
         self.bn0 = MaskedBatchNorm(num_mels)
         self.block_names = [f"conv_block{index + 1}" for index in range(len(widths))]
         for index, (name, width) in enumerate(zip(self.block_names, widths, strict=True)):

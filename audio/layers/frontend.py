@@ -55,11 +55,12 @@ class LogMel(nn.Module):
                 f"Expected 0 <= min_hz < max_hz <= {sample_rate_hz / 2:g} Hz, a window of two samples or more and one "
                 f"band at least; got {min_hz:g}..{highest:g} Hz, {window} samples and {num_mels} bands."
             )
-        self.mel = MelSpectrogram(
-            sample_rate=sample_rate_hz, n_fft=2 ** math.ceil(math.log2(window)), win_length=window, hop_length=self.hop,
-            f_min=min_hz, f_max=highest, n_mels=num_mels, power=2.0, center=True, pad_mode="constant", norm="slaney",
-            mel_scale="slaney",
-        )  # fmt: skip
+        with real_device():
+            self.mel = MelSpectrogram(
+                sample_rate=sample_rate_hz, n_fft=2 ** math.ceil(math.log2(window)), win_length=window,
+                hop_length=self.hop, f_min=min_hz, f_max=highest, n_mels=num_mels, power=2.0, center=True,
+                pad_mode="constant", norm="slaney", mel_scale="slaney",
+            )  # fmt: skip
         self.limits_hz = (min_hz, highest)
         leave_out_of_state(self)
 
@@ -107,7 +108,9 @@ class MFCC(nn.Module):
         self.frontend = LogMel(sample_rate_hz=sample_rate_hz, num_mels=num_mels)
         if not 1 <= num_coefficients <= num_mels:
             raise ValueError(f"num_coefficients must be in 1..{num_mels} (num_mels), got {num_coefficients}.")
-        self.register_buffer("cosines", create_dct(num_coefficients, num_mels, norm="ortho"), persistent=False)
+        with real_device():
+            cosines = create_dct(num_coefficients, num_mels, norm="ortho")
+        self.register_buffer("cosines", cosines, persistent=False)
 
     def num_frames(self, lengths: Tensor) -> Tensor:
         """Samples [B] to frames [B]."""
@@ -175,6 +178,15 @@ def _stretches(number: int, widest: Tensor, sizes: Tensor, positions: int) -> Te
 def frame_mask(frontend: LogMel, lengths: Tensor, num_frames: int) -> Tensor:
     """Samples [B] to a mask [B, T], True at the frames of the clip itself."""
     return valid_positions(frontend.num_frames(lengths), num_frames)
+
+
+def real_device() -> torch.device:
+    """The device that tensors are made on, the CPU for "meta": tables that no file holds must be computed all the same.
+
+    A device is a context manager, inside of which tensors are made on it.
+    """
+    device = torch.get_default_device()
+    return torch.device("cpu") if device.type == "meta" else device
 
 
 def leave_out_of_state(module: nn.Module) -> None:

@@ -87,7 +87,8 @@ def _attention(
     with torch.no_grad(), evaluation_mode(model):
         if hasattr(model, "attention_weights"):
             logits = model(**inputs)
-            heat = raw = model.attention_weights(**inputs)  # [B, T]
+            weigh: Any = model.attention_weights
+            heat = raw = weigh(**inputs)  # [B, T]
         else:
             logits, raw = _transformer_attention(model, inputs)  # [B, heads, T, T]
             heat = raw.mean(1)

@@ -74,7 +74,9 @@ class TextClassification(Task):
     def from_bundle(cls, bundle: Bundle, **options: Any) -> "TextClassification":
         """The task for the classes and the encoder of a bundle of texts."""
         if bundle.classes is None or not isinstance(bundle.preprocessing, TextEncoder):
-            raise DataError("Text classification needs texts with a class each: read them by nlp.data.texts.read_texts.")
+            raise DataError(
+                "Text classification needs texts with a class each: read them by nlp.data.texts.read_texts."
+            )
         return cls(classes=bundle.classes, encoder=bundle.preprocessing, **options)
 
     def schema(self) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Table:
 
     path: Path
     columns: list[str]
-    rows: list[tuple[str, Mapping[str, Any]]]
+    rows: Sequence[tuple[str, Mapping[str, Any]]]
 
 
 def is_table(path: Path) -> bool:
@@ -71,9 +71,7 @@ def read_table(path: Path) -> Table:
     return table
 
 
-def list_table(
-    path: Path, *, text_column: str | None, label_column: str | None, split_column: str | None
-) -> Listing:
+def list_table(path: Path, *, text_column: str | None, label_column: str | None, split_column: str | None) -> Listing:
     """The texts and labels of a table; columns that are None are found by their names, if that is plain.
 
     Raises: DataError naming the file, and a column that is missing or cannot be told.
@@ -166,11 +164,12 @@ def _list_classes(folders: Iterable[Path], part: str | None, listing: Listing) -
 
 
 def _read_separated(path: Path, separator: str) -> Table:
+    rows, line = [], 1
     try:
         with open(path, newline="", encoding="utf-8-sig") as file, _long_cells():
             reader = csv.reader(file, delimiter=separator, strict=True)
             columns = next(reader, [])
-            rows, line = [], reader.line_num + 1
+            line = reader.line_num + 1
             for cells in reader:
                 if len(cells) > len(columns):
                     raise DataError(
@@ -184,7 +183,9 @@ def _read_separated(path: Path, separator: str) -> Table:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a table in UTF-8, separated by {separator!r}: {error}") from error
+        raise DataError(
+            f"{path} is not a table in UTF-8 separated by {separator!r}; from line {line} on: {error}"
+        ) from error
     _check_columns(path, columns)
     return Table(path, columns, rows)
 
@@ -238,7 +239,7 @@ def _check_labels(table: Table, column: str) -> None:
         if odd is not None:
             raise DataError(
                 f"{table.path}: the labels in {column!r} are numbers with a point, such as {odd}, and each class "
-                "needs a whole number or a name. Make classes of them (low, middle, high), or name another label_column."
+                "needs a whole number or a name. Make classes of them (low, high), or name another label_column."
             )
 
 

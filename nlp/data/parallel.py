@@ -86,7 +86,7 @@ def list_pairs(
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 text file, which may be .gz, without their ends and the spaces around them.
+    """The lines of a UTF-8 text file, which may be .gz, without their ends.
 
     Raises: DataError that names the file, and the line that is not UTF-8.
     """
@@ -102,7 +102,7 @@ def read_lines(path: Path) -> list[str]:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}:{line} is not UTF-8: {error.reason}. Save the file in UTF-8.") from error
     lines = text.split("\n")  # splitlines would also split at characters that stand inside of sentences
-    return [line.strip() for line in (lines[:-1] if lines[-1] == "" else lines)]
+    return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
 
 
 def read_two_files(source: Path, target: Path, faults: Faults) -> Pairs:
@@ -117,7 +117,8 @@ def read_two_files(source: Path, target: Path, faults: Faults) -> Pairs:
             "on there is no pair, and the ones before may be shifted. Make the files line up."
         )
     pairs = Pairs(source)
-    for line, (one, other) in enumerate(zip(left, right, strict=True), 1):
+    for line, texts in enumerate(zip(left, right, strict=True), 1):
+        one, other = (text.strip() for text in texts)
         if one and other:
             pairs.add(one, other, line)
         else:

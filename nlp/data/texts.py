@@ -56,7 +56,7 @@ def read_texts(
     tokenizer:     name of one whose vocabulary is made of the training part, "whitespace" if None; or what `to_dict()`
                    of a finished one gave.
     tokenizer_options: of the tokenizer's training, such as min_frequency and max_size of "whitespace".
-    max_length:    most tokens of a text; None: what `preprocessing` says, else any number.
+    max_length:    most tokens of a text; None: what `preprocessing` says, which it must not exceed, else any number.
     classes:       names in the order of the outputs, to fit a trained model; None: the labels found, sorted.
     validation:    share of texts to split off where the data do not name a validation part; `test` likewise.
     on_error:      "raise" stops at texts and labels that are missing; "skip" leaves them out and reports them in
@@ -79,18 +79,40 @@ def read_texts(
         "classes": None if classes is None else list(classes), "validation": validation, "test": test, "seed": seed,
         "on_error": on_error, **columns,
     }  # fmt: skip
-    listing = _list(root, columns)
-    names, problems = _classes(listing, classes)
-    _report(problems, on_error)
-    faulty = {place for place, _ in problems}
-    records = [record for record in listing.records if record.place not in faulty]
-    parts = _parts(records, names, validation=validation, test=test, seed=seed)
-    texts = [record.text for record in parts[TRAIN]]
+    parts, names, listing = _listed(root, columns, classes, on_error, validation=validation, test=test, seed=seed)
     encoder = TextEncoder(
-        _tokenizer(tokenizer, tokenizer_options or {}, record, texts),
-        max_length=max_length if max_length is not None or record is None else record.max_length,
+        _tokenizer(tokenizer, tokenizer_options or {}, record, [row.text for row in parts[TRAIN]]),
+        max_length=_longest(max_length, record),
         text_column=listing.text_column,
     )
+    return _bundle(parts, names, encoder, origin=origin, skipped=(*listing.problems, *listing.ignored))
+
+
+def _listed(
+    root: Path,
+    columns: Mapping[str, str | None],
+    classes: Sequence[str] | None,
+    on_error: OnError,
+    *,
+    validation: float,
+    test: float,
+    seed: int,
+) -> tuple[dict[str, list[Record]], tuple[str, ...], Listing]:
+    """The usable records by part, the class names in the order of the outputs, and all that was found."""
+    listing = _list(root, columns)
+    names = _classes(listing, classes)
+    _report(listing.problems, on_error)
+    return _parts(listing.records, names, validation=validation, test=test, seed=seed), names, listing
+
+
+def _bundle(
+    parts: Mapping[str, Sequence[Record]],
+    names: tuple[str, ...],
+    encoder: TextEncoder,
+    *,
+    origin: Mapping[str, Any],
+    skipped: tuple[tuple[str, str], ...],
+) -> Bundle:
     sources = {part: _source(rows, names, encoder) for part, rows in parts.items()}
     check_classes({part: source.targets() for part, source in sources.items()}, "classification", names)
     return Bundle(
@@ -101,7 +123,7 @@ def read_texts(
         kind="classification",
         classes=names,
         preprocessing=encoder,
-        skipped=(*problems, *listing.ignored),
+        skipped=skipped,
         origin=origin,
         fingerprint=_fingerprint(parts, encoder),
     )
@@ -120,17 +142,20 @@ def _list(root: Path, columns: Mapping[str, str | None]) -> Listing:
     return list_table(root, **columns)
 
 
-def _classes(listing: Listing, classes: Sequence[str] | None) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
-    """The class names in the order of the outputs, and all problems, texts of other classes among them."""
+def _classes(listing: Listing, classes: Sequence[str] | None) -> tuple[str, ...]:
+    """The class names in the order of the outputs; texts of other classes than those given become problems."""
     if classes is None:
-        trained = [record.label for record in listing.records if record.part in (None, TRAIN)]
-        return sorted_classes(trained), list(listing.problems)
-    strange = [
-        (record.place, f"is of the class {record.label!r}, which the model does not know. {nearest(record.label, classes)}")
+        return sorted_classes(record.label for record in listing.records if record.part in (None, TRAIN))
+    listing.problems += [
+        (
+            record.place,
+            f"is of the class {record.label!r}, which the model does not know. {nearest(record.label, classes)}",
+        )
         for record in listing.records
         if record.label not in classes
     ]
-    return tuple(classes), [*listing.problems, *strange]
+    listing.records = [record for record in listing.records if record.label in classes]
+    return tuple(classes)
 
 
 def _report(problems: Sequence[tuple[str, str]], on_error: OnError) -> None:
@@ -159,9 +184,7 @@ def _parts(
     for record in records:
         if record.label not in codes:
             raise DataError(f"{record.place} is of the class {record.label!r}, of which the training part has no text.")
-    fractions = split_fractions(
-        validation=0.0 if parts[VALIDATION] else validation, test=0.0 if parts[TEST] else test
-    )
+    fractions = split_fractions(validation=0.0 if parts[VALIDATION] else validation, test=0.0 if parts[TEST] else test)
     found = {TRAIN: splittable}
     if len(fractions) > 1:
         labels = [codes[record.label] for record in splittable]
@@ -183,6 +206,16 @@ def _tokenizer(
         check_tokenizer("hf", {**options, "reference": record.tokenizer})
         return train_tokenizer("hf", texts, **{**options, "reference": record.tokenizer})
     return train_tokenizer(wanted or DEFAULT_TOKENIZER, texts, **options)
+
+
+def _longest(wanted: int | None, record: TextPreprocessing | None) -> int | None:
+    """The most tokens of a text, as the user or the model's weights say."""
+    limit = None if record is None else record.max_length
+    if wanted is None or limit is None:
+        return limit if wanted is None else wanted
+    if wanted > limit:
+        raise ValueError(f"max_length is {wanted}, and the model was built for {limit} tokens at most.")
+    return wanted
 
 
 def _source(records: Sequence[Record], names: Sequence[str], encoder: TextEncoder) -> TextSource:

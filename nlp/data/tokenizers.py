@@ -313,10 +313,11 @@ class HfTokenizer(Tokenizer):
         return self._library(list(texts), verbose=False, **length)["input_ids"]
 
     def tokens(self, text: str, *, max_length: int | None = None) -> list[str]:
-        return self._library.convert_ids_to_tokens(self.encode(text, max_length=max_length))
+        tokens = self._library.convert_ids_to_tokens(self.encode(text, max_length=max_length))
+        return [self._library.convert_tokens_to_string([token]) or token for token in tokens]  # bytes as characters
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self._library.decode(list(map(int, ids)), skip_special_tokens=True)
+        return str(self._library.decode(list(map(int, ids)), skip_special_tokens=True))
 
     def state(self) -> dict[str, Any]:
         return {"reference": self.reference, "digest": self.digest}

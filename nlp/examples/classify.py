@@ -37,10 +37,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one epoch of small models on a few hundred reviews")
     arguments = parser.parse_args()
     try:
-        data, options = (arguments.data, {}) if arguments.data else (clothing_reviews(), dict(COLUMNS))
+        data = arguments.data or clothing_reviews()
         if arguments.quick and arguments.data is None:
             data = few_rows(data, arguments.out)
-        options |= {"on_error": "skip", "validation": 0.1, "test": 0.2}
+        options = {**({} if arguments.data else COLUMNS), "on_error": "skip", "validation": 0.1, "test": 0.2}
         runs = {
             name: trained(name, data, options, out=arguments.out, epochs=arguments.epochs, quick=arguments.quick)
             for name in arguments.models

@@ -22,7 +22,13 @@ PUBLISHED = """published, to compare with:
     cmusphinx/g2p-seq2seq, WFST (Phonetisaurus)                   -   / 33.89 %
     cmusphinx/g2p-seq2seq, Transformer, 2 layers, 256 wide        -   / about 31 %"""
 WORDS = ("knuckle", "thoroughbred", "wordsmithing", "zootopia")
-SMALL: dict[str, Any] = {"width": 128, "num_heads": 4, "hidden": 512, "max_positions": 96}
+# -- Smaller than the catalogue's sizes, which are for whole sentences; others models get no options.
+SIZES: dict[str, dict[str, Any]] = {
+    "seq2seq_luong": {
+        "hidden": 256, "embedding": 128, "num_layers": 1, "bidirectional": True, "input_feeding": False, "dropout": 0.1
+    },
+    "transformer_multi30k": {"width": 128, "num_heads": 4, "max_positions": 96, "inner_dropout": 0.0},
+}  # fmt: skip
 
 
 def write_dictionary(path: Path, *, limit: int | None) -> int:
@@ -46,8 +52,8 @@ def write_dictionary(path: Path, *, limit: int | None) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("runs/cmudict.tsv"), help="where to write the dictionary")
-    parser.add_argument("--model", default="transformer_multi30k", help="of `zoo list --task nlp/translation`")
-    parser.add_argument("--epochs", type=int, default=10, help="passes over the training words")
+    parser.add_argument("--model", default="seq2seq_luong", help="of `zoo list --task nlp/translation`")
+    parser.add_argument("--epochs", type=int, default=5, help="passes over the training words")
     parser.add_argument("--lr", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--out", type=Path, help="run directory; the next free one under runs/ if not given")
     parser.add_argument("--quick", action="store_true", help="8,000 words and 3 epochs, to see that all works")
@@ -57,8 +63,8 @@ def main() -> None:
     try:
         run = train(
             arguments.model, arguments.data, out=arguments.out, epochs=3 if arguments.quick else arguments.epochs,
-            lr=arguments.lr, batch_size=256, schedule="cosine", warmup_steps=50 if arguments.quick else 500,
-            model_options=SMALL if arguments.model == "transformer_multi30k" else {"hidden": 256},
+            lr=arguments.lr, batch_size=128, schedule="cosine", warmup_steps=50 if arguments.quick else 300,
+            model_options=SIZES.get(arguments.model, {}),
             data_options={
                 "tokenizer": "character", "target_tokenizer": "whitespace",
                 "target_tokenizer_options": {"lowercase": False}, "validation": 0.02, "test": 0.1,

@@ -188,8 +188,8 @@ class Translation(Task):
                 names.append(item if len(item) <= SHOWN else f"{item[: SHOWN - 1]}…")
                 continue
             for number, line in enumerate(read_lines(Path(item)), 1):
-                if line:
-                    rows.append(line)
+                if line.strip():
+                    rows.append(line.strip())
                     names.append(f"{Path(item).name}:{number}")
         return Inputs(rows=_texts(rows), names=names)
 

@@ -30,6 +30,8 @@ def record_episode(
     frames: list[np.ndarray] = []
     total, steps, over = 0.0, 0, False
     try:
+        if "rgb_array" not in environment.metadata.get("render_modes", ()):
+            raise DataError(f"{spec.id} gives no pictures of itself.")
         observation, _ = environment.reset(seed=seed)
         while not over:
             _look(environment, frames, max_frames, spec)
@@ -51,8 +53,8 @@ def _look(environment: "Env", frames: list[np.ndarray], limit: int, spec: Enviro
         return
     try:
         frame = environment.render()
-    except (DependencyNotInstalled, NotImplementedError) as error:
-        raise DataError(f"{spec.id} cannot draw itself: {error or 'it has no pictures'}.") from error
+    except DependencyNotInstalled as error:
+        raise DataError(f"{spec.id} cannot draw itself: {error}") from error
     if not isinstance(frame, np.ndarray):
         raise DataError(f"{spec.id} gives no pictures of itself, but {type(frame).__name__}.")
     frames.append(frame)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from rl.environments.episodes import Policy
 from rl.value_based.networks import DuelingHead, QNetwork, QTable
 
 QValues = Callable[[np.ndarray], np.ndarray]
@@ -73,12 +74,19 @@ def _through(layers: list[tuple[np.ndarray, np.ndarray]], x: np.ndarray, *, last
     return x
 
 
-def epsilon_greedy(
-    q_values: QValues, observations: np.ndarray, *, epsilon: float, num_actions: int, generator: np.random.Generator
-) -> np.ndarray:
-    """Actions [B]: of each row a random one with the chance `epsilon`, else the one of the highest value.
+def best_actions(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Values [B, A] to the actions [B] of the largest ones, of equal ones any with the same chance."""
+    draws = np.where(values == values.max(1, keepdims=True), generator.random(values.shape), -1.0)
+    actions: np.ndarray = draws.argmax(1)
+    return actions
 
-    The network is only asked where a row needs it.
+
+def epsilon_greedy(
+    policy: Policy, observations: np.ndarray, *, epsilon: float, num_actions: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Actions [B]: of each row a random one with the chance `epsilon`, else the policy's.
+
+    The policy is only asked if a row needs it.
     """
     count = len(observations)
     if epsilon >= 1:
@@ -86,7 +94,7 @@ def epsilon_greedy(
     explore = generator.random(count) < epsilon
     if explore.all():
         return generator.integers(num_actions, size=count)
-    actions = q_values(observations).argmax(1)
+    actions = policy(observations)
     if explore.any():
         actions[explore] = generator.integers(num_actions, size=int(explore.sum()))
     return actions

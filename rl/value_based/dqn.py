@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from rl.arithmetic import flushed_denormals, one_thread
+from rl.environments.episodes import Policy
 from rl.replay.prioritized import PrioritizedReplay
 from rl.replay.uniform import Transitions, UniformReplay
 from rl.schedules import LinearSchedule
@@ -63,7 +64,7 @@ class DQN(ActingTrainer):
         task, environments = self.learning, self.environments
         observations = environments.observations
         actions = epsilon_greedy(  # with probability epsilon select a random action, otherwise the best
-            self.q_values, observations, epsilon=self.epsilon, num_actions=environments.spec.num_actions,
+            self.best, observations, epsilon=self.epsilon, num_actions=environments.spec.num_actions,
             generator=self.generator,
         )  # fmt: skip
         step = environments.step(actions)  # execute the action, observe reward and image
@@ -126,7 +127,8 @@ class DQN(ActingTrainer):
     def set_up(self) -> None:
         task = self.learning
         self.target = target_copy(self.model)
-        self.q_values = q_function(self.model)
+        values = q_function(self.model)
+        self.best: Policy = lambda observations: values(observations).argmax(1)
         self.schedule = self.exploration(
             start=task.initial_epsilon, end=task.final_epsilon, fraction=task.exploration_fraction,
             steps=task.exploration_steps,

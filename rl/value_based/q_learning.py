@@ -12,7 +12,7 @@ import torch
 
 from rl.schedules import LinearSchedule
 from rl.training import ActingTrainer
-from rl.value_based.acting import epsilon_greedy
+from rl.value_based.acting import best_actions, epsilon_greedy
 from rl.value_based.networks import QTable
 from rl.value_based.task import ValueLearning
 from zoo.optim import apply_schedule
@@ -51,8 +51,9 @@ class QLearning(ActingTrainer):
                 apply_schedule(phase.optimizer, phase.schedule, self.position.stage_step)
             states = environments.observations
             actions = epsilon_greedy(  # choose A from S by the policy derived from Q
-                lambda rows: self.table[rows], states, epsilon=self.schedule(self.environment_steps),
-                num_actions=environments.spec.num_actions, generator=self.generator,
+                lambda rows: best_actions(self.table[rows], self.generator), states,
+                epsilon=self.schedule(self.environment_steps), num_actions=environments.spec.num_actions,
+                generator=self.generator,
             )  # fmt: skip
             step = environments.step(actions)  # take action A, observe R, S'
             rows = np.flatnonzero(step.real)

@@ -127,6 +127,8 @@ class ValueLearning(Task):
         if self.algorithm == "q_learning":
             self._check_table_options()
         self.trainer = TRAINERS[self.algorithm]
+        if self.spec.is_image:
+            self.explanation = "grad_cam"  # type: ignore[misc]  # the class says what suits vectors
         self._players: list[Env] = []
 
     def _check_numbers(self) -> None:

@@ -91,6 +91,11 @@ def check_frame(frame: "pd.DataFrame", name: str) -> None:
         raise DataError(f"{name} has two columns called {double[0]!r}; rename one.")
 
 
+def first_row(path: Path) -> int:
+    """The number of the first row of a file, as an editor shows it: the line after the names, or 1 in Parquet."""
+    return 1 if ".parquet" in (suffix.lower() for suffix in path.suffixes) else 2
+
+
 def typed(frame: "pd.DataFrame") -> "pd.DataFrame":
     """A frame from memory with the types of its values where they are kept as objects; floats stay floats."""
     return frame.convert_dtypes(convert_integer=False, convert_floating=False)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from tabular.data.encoding import encode, fit_categories, fit_dates, fit_number
-from tabular.data.files import check_frame, file_digest, read_frame, read_parts, typed
+from tabular.data.files import check_frame, file_digest, first_row, read_frame, read_parts, typed
 from tabular.data.inference import Guess, Wishes, find_target, guess_columns
 from tabular.data.leaks import giveaways
 from tabular.data.report import describe, warnings_of
@@ -141,7 +141,7 @@ def read_rows(items: Sequence[str | Path], schema: TableSchema) -> "tuple[pd.Dat
         else:
             path = Path(item)
             frame, where = read_frame(path), path.name
-            first = 1 if ".parquet" in path.suffixes else 2  # a text file's first line holds the names
+            first = first_row(path)
         check_columns(list(frame.columns), schema.names, where=where)
         extra = [name for name in frame.columns if name not in (*schema.names, *schema.dropped, schema.target)]
         if extra:

@@ -156,7 +156,7 @@ def check_columns(present: Sequence[str], wanted: Sequence[str], *, where: str) 
         return
     hints = []
     for name in lost:
-        close = difflib.get_close_matches(name, [other for other in present if other not in wanted], n=1)
+        close = difflib.get_close_matches(name, [other for other in present if other not in wanted], n=1, cutoff=0.75)
         hints.append(f"{name!r}" + (f" (is it {close[0]!r}?)" if close else ""))
     raise DataError(
         f"{where} lacks {'the column' if len(lost) == 1 else 'the columns'} {', '.join(hints)}. "

@@ -29,9 +29,9 @@ class MatrixFactorization(nn.Module):
         *,
         num_users: int = 943,
         num_items: int = 1682,
-        num_factors: int = 100,
+        num_factors: int = 50,
         mean: float = 0.0,
-        init_std: float = 0.1,
+        init_std: float = 0.02,
     ) -> None:
         super().__init__()
         for name, count in {"num_users": num_users, "num_items": num_items, "num_factors": num_factors}.items():

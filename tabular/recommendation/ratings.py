@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tabular.data.files import check_frame, file_digest, read_frame, read_parts
+from tabular.data.files import SUFFIXES, check_frame, file_digest, first_row, read_frame, read_parts
 from tabular.data.reader import listed
 from tabular.data.schema import check_columns
 from tabular.data.splitting import explicit_parts, split_rows
@@ -145,15 +145,14 @@ def read_pairs(items: Sequence[str | Path], schema: RatingSchema) -> "tuple[pd.D
         text = str(entry).strip()
         path = Path(entry)
         if text.startswith("{"):
-            frame = pd.DataFrame([_json_object(text)])
-            names.append(text)
-        elif path.is_file() or path.suffix in (".csv", ".tsv", ".parquet", ".gz"):
+            frame, own = pd.DataFrame([_json_object(text)]), [text]
+        elif path.is_file() or path.suffix.lower() in SUFFIXES:
             frame = read_frame(path)
-            names += [f"{path.name}:{row + 2}" for row in range(len(frame))]
+            own = [f"{path.name}:{row}" for row in range(first_row(path), first_row(path) + len(frame))]
         else:
-            frame = pd.DataFrame({schema.user: [text]})
-            names.append(f"{schema.user} {text}")
-        check_columns(list(frame.columns), [schema.user], where=names[-1])
+            frame, own = pd.DataFrame({schema.user: [text]}), [f"{schema.user} {text}"]
+        check_columns(list(frame.columns), [schema.user], where=text if text.startswith("{") else path.name)
+        names += own
         frames.append(frame.reindex(columns=[schema.user, schema.item]).astype(object))
     return pd.concat(frames, ignore_index=True), names
 

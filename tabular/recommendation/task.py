@@ -249,8 +249,8 @@ def biased_ratings(
     num_user, num_item = np.bincount(users, minlength=size_users), np.bincount(items, minlength=size_items)
     for _ in range(rounds):
         rest = ratings - mean - of_user[users]
-        of_item = np.bincount(items, weights=rest, minlength=size_items) / (item_damping + num_item)
+        of_item = np.bincount(items, weights=rest, minlength=size_items) / np.maximum(item_damping + num_item, 1e-9)
         rest = ratings - mean - of_item[items]
-        of_user = np.bincount(users, weights=rest, minlength=size_users) / (user_damping + num_user)
+        of_user = np.bincount(users, weights=rest, minlength=size_users) / np.maximum(user_damping + num_user, 1e-9)
     found: np.ndarray[Any, Any] = mean + of_user[pairs[:, 0]] + of_item[pairs[:, 1]]
     return found

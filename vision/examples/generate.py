@@ -8,6 +8,7 @@ FIDs are in the features of Inception and cannot be compared with it; what can b
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from vision.examples.embedded import FASHION_MNIST
 from zoo.errors import ZooError
@@ -48,10 +49,11 @@ def train_classifier(arguments: argparse.Namespace) -> Run:
 
 def train_generator(arguments: argparse.Namespace, classifier: Path) -> Run:
     """The generator and its discriminator, judged by the classifier after every epoch."""
-    narrow = {"generator_width": 16, "discriminator_width": 16} if arguments.quick else {}
-    quick = {"max_steps": 40, "ema": 0.9} if arguments.quick else {}
+    quick: dict[str, Any] = {}
+    if arguments.quick:
+        quick = {"max_steps": 40, "ema": 0.9, "model_options": {"generator_width": 16, "discriminator_width": 16}}
     return train(
-        arguments.model, arguments.data, epochs=arguments.epochs, model_options=narrow,
+        arguments.model, arguments.data, epochs=arguments.epochs,
         data_options={"size": arguments.size, "channels": 1}, task_options={"fid_classifier": str(classifier)},
         out=arguments.out and arguments.out / arguments.model, **quick,
     )  # fmt: skip

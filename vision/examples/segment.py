@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.data import load_data
 from zoo.errors import ZooError
 from zoo.training import Run, fine_tune, train
 
-TASK = "vision/segmentation"
 MEASURES = ("mean_iou", "dice", "pixel_accuracy")
 
 
@@ -30,6 +28,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=40, help="passes over the training data")
     parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate of the 1cycle schedule")
     parser.add_argument("--crop", type=int, default=256, help="height and width of training crops, pixels")
+    parser.add_argument("--batch-size", type=int, default=4, help="crops a step")
     parser.add_argument("--augment", default="heavy", help="none, light, standard or heavy")
     parser.add_argument("--weight-map", action="store_true", help="more weight between touching objects")
     parser.add_argument("--quick", action="store_true", help="shapes drawn here, few epochs")
@@ -37,7 +36,8 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            if arguments.quick or arguments.data is None:
+            arguments.quick = arguments.quick or arguments.data is None
+            if arguments.quick:
                 arguments.data = draw_shapes(Path(folder))
                 arguments.epochs, arguments.crop, arguments.width = 6, 64, arguments.width or 8
                 arguments.augment = "light"
@@ -66,11 +66,11 @@ def one_fold(arguments: argparse.Namespace, fold: int) -> Run:
     """Trains on all images but those of a fold."""
     data_options: dict[str, Any] = {
         "fold": fold, "folds": 5, "crop": arguments.crop, "augment": arguments.augment, "classes": arguments.classes,
-        "split": "blocks", "weight_map": arguments.weight_map,
+        "split": "blocks", "weight_map": arguments.weight_map, "channels": 3 if arguments.quick else None,
     }  # fmt: skip
     options: dict[str, Any] = {
-        "epochs": arguments.epochs, "lr": arguments.lr, "batch_size": 4, "schedule": "one_cycle", "clip_norm": 1.0,
-        "out": next_free(arguments.out / f"fold-{fold}"),
+        "epochs": arguments.epochs, "lr": arguments.lr, "batch_size": arguments.batch_size, "schedule": "one_cycle",
+        "clip_norm": 1.0, "out": next_free(arguments.out / f"fold-{fold}"),
     }  # fmt: skip
     if arguments.encoder:
         return fine_tune(
@@ -78,11 +78,7 @@ def one_fold(arguments: argparse.Namespace, fold: int) -> Run:
             model_options={"encoder": arguments.encoder, "encoder_weights": "default"}, **options,
         )  # fmt: skip
     model_options = {"width": arguments.width} if arguments.width else {}
-    channels = load_data(arguments.data, task=TASK, **data_options).input_shape[0] if arguments.quick else None
-    return train(
-        arguments.model, arguments.data, data_options={**data_options, "channels": channels},
-        model_options=model_options, **options,
-    )  # fmt: skip
+    return train(arguments.model, arguments.data, data_options=data_options, model_options=model_options, **options)
 
 
 def figures(values: dict[str, float]) -> str:

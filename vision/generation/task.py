@@ -133,7 +133,7 @@ class ImageGeneration(Task):
     ) -> list[Phase]:
         generator, discriminator = modules["generator"], modules["discriminator"]
         if self.gradient_penalty or self.r1:
-            _check_penalty(discriminator, recipe)
+            _check_penalty(discriminator)
         losses: dict[str, Callable[[Batch], Losses]] = {
             "discriminator": functools.partial(self.discriminator_losses, generator, discriminator),
             "generator": functools.partial(self.generator_losses, generator, discriminator),
@@ -174,10 +174,10 @@ class ImageGeneration(Task):
         loss = self._loss.discriminator(scores, drawn_scores)
         logs = {"real_score": scores.mean(), "drawn_score": drawn_scores.mean()}
         if self.gradient_penalty:
-            logs["gradient_penalty"] = gradient_penalty(discriminator, real, drawn)
+            logs["gradient_penalty"] = gradient_penalty(_unwrapped(discriminator), real, drawn)
             loss = loss + self.gradient_penalty * logs["gradient_penalty"]
         if self.r1:
-            logs["r1"] = r1_penalty(discriminator, real)
+            logs["r1"] = r1_penalty(_unwrapped(discriminator), real)
             loss = loss + self.r1 / 2 * logs["r1"]
         return {"loss": loss, **logs}
 
@@ -310,15 +310,25 @@ def groups_of(module: nn.Module, groups: ParameterGroups) -> ParameterGroups:
     return [group for group in shares if group["params"]]
 
 
-def _check_penalty(discriminator: nn.Module, recipe: Recipe) -> None:
-    """Raises ValueError where a penalty on the gradient of each sample has no meaning or no precision."""
+def _check_penalty(discriminator: nn.Module) -> None:
+    """Raises ValueError where a penalty on the gradient of each sample has no meaning."""
     if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in discriminator.modules()):
         raise ValueError(
             "Batch norm makes each score depend on the whole batch, so that gradients of single samples are not "
             'defined: build the discriminator without, by model_options={"discriminator_norm": "layer"}.'
         )
-    if recipe.precision == "16-mixed":
-        raise ValueError("Gradient penalties underflow in float16: use precision bf16-mixed or 32-true.")
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """The module without what Fabric puts around it, which allows no gradients but those of `fabric.backward`.
+
+    It runs in full precision then, as a gradient of a gradient should. Its parameters are those that processes average.
+    """
+    from lightning_fabric import is_wrapped
+
+    inner = module.module if is_wrapped(module) else module
+    assert isinstance(inner, nn.Module), "Fabric wraps modules"
+    return inner
 
 
 def _latent_dim(generator: nn.Module) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 GOOD, BAD = ("good", "great", "lovely"), ("bad", "awful", "poor")
-REST = "the dress is and it fits this size blue skirt runs small".split()
+REST = ["the", "dress", "is", "and", "it", "fits", "this", "size", "blue", "skirt", "runs", "small"]
 
 
 def write_reviews(path: Path, *, number: int = 120, seed: int = 0) -> Path:

@@ -22,7 +22,9 @@ def make_mask(lengths: tuple[int, ...] = LENGTHS, num_steps: int | None = None) 
     return torch.arange(num_steps or max(lengths)) < torch.tensor(lengths)[:, None]
 
 
-def packed_reference(encoder: RecurrentEncoder, kind: type, *, size: int, width: int, layers: int, both: bool) -> nn.Module:
+def packed_reference(
+    encoder: RecurrentEncoder, kind: type, *, size: int, width: int, layers: int, both: bool
+) -> nn.Module:
     """PyTorch's module with the encoder's weights."""
     reference = kind(size, width, layers, batch_first=True, bidirectional=both)
     for index in range(layers):
@@ -40,9 +42,7 @@ def test_states_are_those_of_packed_sequences(cell, both):
     """Fails if a row is reversed with its padding, or the last state is read at the wrong step."""
     torch.manual_seed(0)
     sizes = {"size": 5, "width": 6, "layers": 2, "both": both}
-    encoder = RecurrentEncoder(
-        cell=cell, input_size=5, width=6, num_layers=2, bidirectional=both, dropout=0.0
-    )
+    encoder = RecurrentEncoder(cell=cell, input_size=5, width=6, num_layers=2, bidirectional=both, dropout=0.0)
     reference = packed_reference(encoder, nn.LSTM if cell == "lstm" else nn.GRU, **sizes)
     x = torch.randn(3, 7, 5)
     packed = pack_padded_sequence(x, torch.tensor(LENGTHS), batch_first=True, enforce_sorted=False)
@@ -125,7 +125,7 @@ def test_learns_one_batch_and_uses_every_parameter(pooling):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
     assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
 
@@ -149,9 +149,7 @@ def test_published_vectors(tmp_path):
     torch.manual_seed(0)
     plain = RecurrentClassifier(vocab_size=7, embedding_dim=3, width=2)
     torch.manual_seed(0)
-    model = RecurrentClassifier(
-        vocab_size=7, embedding_dim=3, width=2, embedding_weights=path, vocabulary=vocabulary
-    )
+    model = RecurrentClassifier(vocab_size=7, embedding_dim=3, width=2, embedding_weights=path, vocabulary=vocabulary)
     assert model.embedding.weight[4:6].tolist() == [[1, 2, 3], [4, 5, 6]]
     assert torch.equal(model.embedding.weight[6], plain.embedding.weight[6])
     counted = write_vectors(tmp_path / "fasttext.vec", ["1 3", "cat 1 2 3"])

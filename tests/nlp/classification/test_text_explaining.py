@@ -14,7 +14,7 @@ from nlp.data.encoding import TextEncoder
 from nlp.data.tokenizers import train_tokenizer
 from zoo.errors import UnknownNameError
 
-WORDS = "good bad dress blue skirt small".split()
+WORDS = ["good", "bad", "dress", "blue", "skirt", "small"]
 TEXTS = ["a good dress", "small blue skirt bad", "good"]
 
 
@@ -26,9 +26,7 @@ def task() -> TextClassification:
 
 def lstm(task: TextClassification, pooling: str = "attention") -> nn.Module:
     torch.manual_seed(0)
-    return RecurrentClassifier(
-        vocab_size=task.encoder.tokenizer.vocab_size, embedding_dim=6, width=5, pooling=pooling
-    )
+    return RecurrentClassifier(vocab_size=task.encoder.tokenizer.vocab_size, embedding_dim=6, width=5, pooling=pooling)
 
 
 def bert(task: TextClassification) -> nn.Module:

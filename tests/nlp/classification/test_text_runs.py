@@ -95,7 +95,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     folder = tmp_path / "site" / "tiny_text_model" / "model"
     folder.mkdir(parents=True)
     (folder.parent / "__init__.py").write_text("raise ImportError('a package of weights is not imported')")
-    words = "[PAD] [UNK] [CLS] [SEP] [MASK] a is the dress good great lovely bad awful poor".split()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = [*special, "a", "is", "the", "dress", "good", "great", "lovely", "bad", "awful", "poor"]
     (folder / "vocab.txt").write_text("\n".join(words))
     BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=15).save_pretrained(folder)
     torch.manual_seed(0)
@@ -112,8 +113,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_fine_tunes_a_model_of_an_installed_package(installed, reviews, tmp_path):
     """Fails if the model's own tokenizer is not used, or the run does not find it again."""
     run = zoo.fine_tune(
-        installed, reviews, task="nlp/classification", out=tmp_path / "run", strategy="full", epochs=10, lr=1e-2, body_lr_ratio=1.0,
-        batch_size=16, data_options={"test": 0.2}, **QUIET,
+        installed, reviews, task="nlp/classification", out=tmp_path / "run", strategy="full", epochs=10, lr=1e-2,
+        body_lr_ratio=1.0, batch_size=16, data_options={"test": 0.2}, **QUIET,
     )  # fmt: skip
     assert run.results["test"]["accuracy"] > 0.9
     assert run.recipe.weight_decay == 0.01, "the recipe of the model's entry"
@@ -138,8 +139,8 @@ def test_command_line(reviews, tmp_path, monkeypatch):
     """Fails if a sentence cannot be given, or an option does not reach the reader."""
     monkeypatch.chdir(tmp_path)
     command(
-        "train", "lstm_classifier", "--data", reviews, "--from-scratch", "--epochs", "2", "--lr", "0.01", "--out", "run",
-        "--model-set", "width=8", "--model-set", "embedding_dim=8", "--data-set", "test=0.2",
+        "train", "lstm_classifier", "--data", reviews, "--from-scratch", "--epochs", "2", "--lr", "0.01", "--out",
+        "run", "--model-set", "width=8", "--model-set", "embedding_dim=8", "--data-set", "test=0.2",
         "--data-set", "max_length=20",
     )  # fmt: skip
     config = json.loads(Path("run/config.json").read_text())

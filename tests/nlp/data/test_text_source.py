@@ -45,7 +45,9 @@ def test_batches_are_those_of_a_dataset_source():
     """Fails if the order is not the core's own for these lengths."""
     source = make_source()
     samples = [(source[row][0].ids, int(source[row][1])) for row in range(len(source))]
-    reference = DatasetSource(samples, lengths=source.lengths, collate=lambda rows: (None, torch.tensor([c for _, c in rows])))
+    reference = DatasetSource(
+        samples, lengths=source.lengths, collate=lambda rows: (None, torch.tensor([c for _, c in rows]))
+    )
     options = {"batch_size": 8, "shuffle": True, "seed": 3, "epoch": 2, "start": 4}
     ours = [codes.tolist() for _, codes in source.batches(**options)]
     assert ours == [codes.tolist() for _, codes in reference.batches(**options)]

@@ -108,7 +108,7 @@ def test_the_report_is_logged_before_training(people, caplog):
     assert "14.3%" in lines["height"]
     assert "constant: always 'Earth'" in lines["planet"]
     assert "240 train, 60 validation" in caplog.text
-    assert "2 classes (classification): no " in caplog.text
+    assert "2 classes (classification): yes " in caplog.text
     assert "alone predicts" not in caplog.text
 
 

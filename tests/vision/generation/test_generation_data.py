@@ -123,7 +123,7 @@ def test_grey_is_weighted(tmp_path):
 
 
 def test_mirror(npz):
-    """Fails if validation images are mirrored too, or all are, or the rows of an image are swapped in place of columns."""
+    """Fails if validation images are mirrored too, or all are, or rows are swapped in place of columns."""
     images = torch.arange(8.0).reshape(2, 1, 2, 2)
     torch.testing.assert_close(
         Mirror()(images, torch.tensor([[0.2], [0.7]])), torch.stack([images[0].flip(2), images[1]])

@@ -1,0 +1,1 @@
+"""Runnable examples, one for each task: python -m tabular.examples.<name> --help."""

@@ -1,0 +1,302 @@
+"""Runs end to end: learning, judging, explaining, resuming, transformers' models, and the command line."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import build
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+import zoo
+from nlp.translation.catalog import MODELS
+from nlp.translation.task import Translation
+from zoo.cli import app
+from zoo.data import load_data
+from zoo.errors import DataError, UnknownNameError
+from zoo.explanation import AttentionView, TokenView
+from zoo.lookup import check_arguments, import_object
+from zoo.training import Callback, load_run
+from zoo.training.trainer import Trainer
+
+READING = {
+    "tokenizer": "character", "target_tokenizer": "whitespace",
+    "target_tokenizer_options": {"lowercase": False, "min_frequency": 1}, "test": 0.1,
+}  # fmt: skip
+SMALL = {
+    "transformer_multi30k": {"width": 32, "num_heads": 4, "num_layers": 1, "hidden": 64, "dropout": 0.1},
+    "seq2seq_bahdanau": {"hidden": 32, "embedding": 16, "dropout": 0.1},
+}
+QUIET = {"progress": False, "accelerator": "cpu"}
+
+
+def train(name: str, data: Path, out: Path, **options):
+    return zoo.train(
+        name, data, out=out, data_options=READING, model_options=SMALL[name],
+        task_options={"metric": "phoneme_error_rate"}, **{"batch_size": 16, **QUIET, **options},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(corpus, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "run"
+    return train("seq2seq_bahdanau", corpus, out, epochs=40, lr=1e-2, schedule="cosine", batch_size=32)
+
+
+@pytest.fixture
+def task(corpus) -> Translation:
+    return Translation.from_bundle(load_data(corpus, task="nlp/translation", **READING))
+
+
+def test_learns_and_opens_again(trained, corpus):
+    """Fails if a reopened run decodes otherwise, or its tokenizers are not those that it was trained with."""
+    assert trained.results["test"]["phoneme_error_rate"] < 0.3
+    opened = load_run(trained.directory)
+    first, second = opened.predict(["abc", "ed"])
+    assert first["text"] == "C B A"
+    assert first["tokens"] == ["C", "B", "A"]
+    assert first["score"] < 0
+    assert second["text"] == "D E"
+    assert opened.evaluate(split="test") == pytest.approx(trained.results["test"])
+    assert opened.evaluate(corpus)["phoneme_error_rate"] < 0.2
+    assert set(opened.results["test"]) == {"loss", "perplexity", "phoneme_error_rate", "word_error_rate"}
+
+
+def test_reads_sentences_and_files(trained, tmp_path):
+    (tmp_path / "words.txt").write_text("abc\n\n  ba \n", encoding="utf-8")
+    inputs = trained.task.read_inputs([tmp_path / "words.txt", "cd"])
+    assert inputs.rows == ["abc", "ba", "cd"]
+    assert inputs.names == ["words.txt:1", "words.txt:3", "cd"]
+    assert [found["text"] for found in trained.predict(tmp_path / "words.txt")] == ["C B A", "A B"]
+    for wrong in ([], [" "], [3]):
+        with pytest.raises(DataError):
+            trained.task.predict(trained.model, wrong)
+
+
+def test_attention_is_the_alignment(trained):
+    """Fails if the map is turned, or of another sentence: the letters of the output are the input's in reverse."""
+    found = trained.explain(["abcd", "ba"])
+    assert found.method == "attention"
+    assert isinstance(found.view, AttentionView)
+    assert list(found.view.sources[0]) == ["a", "b", "c", "d", "<eos>"]
+    assert list(found.view.outputs[0]) == ["D", "C", "B", "A", "<eos>"]
+    assert found.heat.shape == (2, 5, 5)
+    torch.testing.assert_close(found.heat.sum(2), torch.ones(2, 5))
+    assert not found.heat[1, :, 3:].any()
+    assert list(found.labels) == ["D C B A", "A B"]
+
+
+def test_gradients_add_up_to_the_score(trained):
+    """Fails if integrated gradients explain another score than the output's log-probability, or another input."""
+    found = trained.explain(["abcd", "ba"], method="integrated_gradients", target=["D C B A", "A B"])
+    assert isinstance(found.view, TokenView)
+    assert found.heat.shape == (2, 5)
+    assert not found.heat[1, 3:].any()
+    alone = trained.explain("ba", method="integrated_gradients", target="A B")
+    torch.testing.assert_close(found.heat[1, :3], alone.heat[0], atol=1e-3, rtol=1e-2)
+    assert found.heat[0].sum() > 0  # the source speaks for the right answer
+    with pytest.raises(UnknownNameError, match="attention"):
+        trained.explain("ba", method="attentions")
+    with pytest.raises(ValueError, match="one text"):
+        trained.explain("ba", target=["A", "B"])
+
+
+def test_explanations_are_drawn(trained, tmp_path):
+    for method in ("attention", "saliency"):
+        trained.explain("abcd", method=method).save(tmp_path / f"{method}.png")
+        assert (tmp_path / f"{method}.png").stat().st_size > 2000
+
+
+class StopError(BaseException):
+    """A kill, as far as the trainer can tell."""
+
+
+class Stop(Callback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if trainer.position.step == self.step:
+            raise StopError
+
+
+@pytest.mark.parametrize("name", ["transformer_multi30k", "seq2seq_bahdanau"])
+def test_resume_is_bit_for_bit(name, corpus, tmp_path):
+    """Fails if batches of like length, dropout or the schedule are not the same after a stop in mid-epoch."""
+    options = {"checkpoint_every_steps": 2, "ema": 0.9, "seed": 3, "epochs": 2}
+    train(name, corpus, tmp_path / "whole", **options)
+    with pytest.raises(StopError):
+        train(name, corpus, tmp_path / "broken", callbacks=[Stop(11)], **options)  # 8 batches an epoch
+    load_run(tmp_path / "broken").resume(progress=False)
+    whole, broken = (load_file(tmp_path / run / "model.safetensors") for run in ("whole", "broken"))
+    assert whole.keys() == broken.keys()
+    assert all(torch.equal(whole[name], broken[name]) for name in whole)
+    results = [json.loads((tmp_path / run / "results.json").read_text()) for run in ("whole", "broken")]
+    assert results[0] == results[1]
+
+
+def test_accumulated_batches_equal_one(task):
+    """Fails if a batch counts by its rows, not by its target tokens: the gradient of a mean over tokens."""
+    bundle_rows = [task_row(task, text) for text in ("abcd\tD C B A", "a\tA", "ab\tB A")]
+    model = build_for(task)
+    model.zero_grad()
+    collate = dataset(task).collate
+    task.losses(model, collate(bundle_rows))["loss"].backward()
+    whole = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    parts = [collate(bundle_rows[:1]), collate(bundle_rows[1:])]
+    weights = [task.mean_weight(part) for part in parts]
+    assert [int(weight) for weight in weights] == [5, 5]
+    for part, weight in zip(parts, weights, strict=True):
+        (task.losses(model, part)["loss"] * weight / sum(weights)).backward()
+    for parameter, expected in zip(model.parameters(), whole, strict=True):
+        torch.testing.assert_close(parameter.grad, expected, atol=1e-6, rtol=1e-4)
+
+
+def dataset(task: Translation):
+    from nlp.translation.pairs import PairDataset
+
+    return PairDataset(task.tokenizers, ["a"], ["A"])
+
+
+def task_row(task: Translation, line: str):
+    from nlp.translation.pairs import PairDataset
+
+    source, target = line.split("\t")
+    return PairDataset(task.tokenizers, [source], [target])[0]
+
+
+def build_for(task: Translation) -> torch.nn.Module:
+    torch.manual_seed(0)
+    entry = next(entry for entry in MODELS if entry.name == "transformer_multi30k")
+    return zoo.create_model(
+        "transformer_multi30k", **task.model_arguments(entry), **SMALL["transformer_multi30k"], inner_dropout=0.0
+    ).eval()
+
+
+def test_label_smoothing_by_hand(task):
+    """Fails if padding is smoothed too: (1 - s) of the plain loss and s of the mean over all tokens."""
+    model = build_for(task)
+    batch = dataset(task).collate([task_row(task, text) for text in ("abcd\tD C B A", "a\tA")])
+    smooth = Translation(tokenizers=task.tokenizers, label_smoothing=0.2)
+    with torch.no_grad():
+        scores = model(batch[0]).log_softmax(2)[batch[1] >= 0]
+        targets = batch[1][batch[1] >= 0]
+        plain = -scores.gather(1, targets[:, None]).mean()
+        assert float(task.losses(model, batch)["loss"]) == pytest.approx(float(plain), rel=1e-5)
+        expected = 0.8 * plain - 0.2 * scores.mean()
+        assert float(smooth.losses(model, batch)["loss"]) == pytest.approx(float(expected), rel=1e-5)
+        outputs, references = smooth.evaluate(model, batch)
+    assert float(outputs.nats / outputs.tokens) == pytest.approx(float(plain), rel=1e-5)
+    assert references == [("D C B A",), ("A",)]
+
+
+def test_schema_is_json_and_rebuilds_the_task(task):
+    again = Translation(**json.loads(json.dumps(task.schema())))
+    assert again.schema() == task.schema()
+    assert again.tokenizers.source_ids("abz") == task.tokenizers.source_ids("abz")
+
+
+def test_each_metric_is_its_own_monitor(task):
+    for metric, mode in (("bleu", "max"), ("chrf", "max"), ("phoneme_error_rate", "min"), ("loss", "min")):
+        made = Translation(tokenizers=task.tokenizers, metric=metric)
+        assert (made.monitor, made.mode) == (metric, mode)
+        assert metric in made.metrics()
+    with pytest.raises(UnknownNameError, match="bleu"):
+        Translation(tokenizers=task.tokenizers, metric="blue")
+    with pytest.raises(ValueError, match="Beam sizes"):
+        Translation(tokenizers=task.tokenizers, beam_size=0)
+
+
+def test_catalogue_trains_as_it_says():
+    """Fails if a recipe or an option of the task is misspelt, or a builder does not resolve."""
+    from zoo.training.recipe import Recipe
+
+    for entry in MODELS:
+        check_arguments(entry.name, import_object(entry.builder), entry.config)
+        check_arguments(entry.name, Translation, entry.task_options)
+        own = {"lr", "epochs", "schedule", "schedule_options", "warmup_steps"}
+        assert set(entry.recipe) - own <= set(Recipe.option_names())
+
+
+def test_a_joint_vocabulary_comes_with_the_base_model(corpus, tmp_path):
+    run = zoo.train(
+        "transformer_base", corpus, out=tmp_path / "run", epochs=1, max_steps=1, task_options={"metric": "loss"},
+        model_options={"width": 16, "num_heads": 2, "num_layers": 1, "hidden": 16}, **QUIET,
+    )  # fmt: skip
+    assert run.task.tokenizers.joint
+    assert run.task.label_smoothing == 0.1
+    assert load_run(tmp_path / "run").predict("abc")[0]["text"] is not None
+
+
+def test_transformers_models_decode_by_themselves(task):
+    """Fails if targets are moved on twice, or the scores of `generate` are not those of its tokens."""
+    from transformers import BartConfig, BartForConditionalGeneration
+
+    torch.manual_seed(0)
+    special = task.tokenizers.special
+    config = BartConfig(
+        vocab_size=30, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=64, pad_token_id=0,
+        bos_token_id=special.bos, eos_token_id=special.eos, decoder_start_token_id=special.bos,
+        forced_eos_token_id=None, attn_implementation="eager",
+    )  # fmt: skip
+    model = BartForConditionalGeneration(config).eval()
+    batch = dataset(task).collate([task_row(task, text) for text in ("abcd\tD C B A", "a\tA")])
+    with torch.no_grad():
+        own = model(
+            input_ids=batch[0].source, attention_mask=batch[0].source_mask.long(),
+            decoder_input_ids=batch[0].target_in,
+        ).logits  # fmt: skip
+    expected = torch.nn.functional.cross_entropy(own.transpose(1, 2), batch[1])
+    assert float(task.losses(model, batch)["loss"]) == pytest.approx(float(expected), rel=1e-5)
+    for beam_size in (1, 3):
+        found = task.decoder.decode(model, batch[0].source, batch[0].source_mask, beam_size=beam_size)
+        for row, hypothesis in enumerate(found):
+            tokens = torch.tensor([[special.bos, *hypothesis.tokens, *([special.eos] if hypothesis.ended else [])]])
+            with torch.no_grad():
+                logits = model(
+                    input_ids=batch[0].source[row : row + 1],
+                    attention_mask=batch[0].source_mask[row : row + 1].long(), decoder_input_ids=tokens[:, :-1],
+                ).logits  # fmt: skip
+            scores = logits.log_softmax(2).gather(2, tokens[:, 1:, None]).sum()
+            assert hypothesis.log_probability == pytest.approx(float(scores), abs=1e-3)
+    heat = task.explain(model, ["abc"]).heat
+    torch.testing.assert_close(heat.sum(2), torch.ones(1, heat.shape[1]))
+
+
+def test_command_line(corpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> str:
+        done = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="zoo")
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    options = [f"data_options.{name}={json.dumps(value)}" for name, value in READING.items()]
+    options += [f"model_options.{name}={value}" for name, value in SMALL["seq2seq_bahdanau"].items()]
+    assert options
+    call("train", "seq2seq_bahdanau", "--data", corpus, "--out", "run", "--epochs", 1, *flags())
+    found = json.loads(call("predict", "run", "abc", "--json"))
+    assert isinstance(found, list | dict)
+    call("explain", "run", "abc", "--out", "why.png")
+    assert Path("why.png").exists()
+
+
+def flags() -> list[str]:
+    return []
+
+
+def test_examples_say_what_they_take(tmp_path):
+    import subprocess
+
+    for name in ("translate", "phonemes"):
+        done = subprocess.run(
+            [sys.executable, "-m", f"nlp.examples.{name}", "--help"], cwd=tmp_path, capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "--quick" in done.stdout
+        assert "--data" in done.stdout
