@@ -1,1 +1,1 @@
-"""Tables: classification, regression, recommendation. Its catalogue is empty so far."""
+"""Tables: a class or a number for each row, and ratings of items by users."""

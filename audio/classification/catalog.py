@@ -59,8 +59,9 @@ MODELS: tuple[Entry, ...] = (
     _raw("m34_res", 3_984_154, "33 convolutions in residual blocks on the raw waveform",
          {"stem_width": 48, "widths": (48, 96, 192, 384), "depths": (3, 4, 6, 3), "block": "residual"}),
     # -- On a log-mel spectrogram
-    _panns("logmel_cnn", 311_642, "CNN10 at a quarter of its width, for small data sets",
-           {"widths": (16, 32, 64, 128), "num_classes": 10, "sample_rate_hz": 16_000}),
+    _panns("logmel_cnn", 311_578, "CNN10 at a quarter of its width and half of its bands, for small data sets",
+           {"widths": (16, 32, 64, 128), "num_mels": 32, "num_classes": 10, "sample_rate_hz": 16_000, "dropout": 0.0,
+            "head_dropout": 0.2, "time_masks": 1, "frequency_masks": 1}),
     _panns("panns_cnn6", 4_837_455, "Four 5 x 5 convolutions on a log-mel spectrogram",
            {"widths": WIDTHS, "kernel_size": 5}),
     _panns("panns_cnn10", 5_219_279, "Four pairs of 3 x 3 convolutions on a log-mel spectrogram",

@@ -32,8 +32,9 @@ def explain_clips(
 ) -> Explanation:
     """Heat [B, F, T'] over the spectrogram of a model with a `frontend`, else [B, T] over the waveform.
 
-    Every method works on a spectrogram; integrated gradients start from silence there, unless told otherwise. On the waveform the gradient methods do, and those that weigh the maps of a
-    layer if `layer` names one, or the model does by its attribute `last_map`.
+    Every method works on a spectrogram; integrated gradients start from silence there, unless told otherwise. On the
+    waveform the gradient methods do, and those that weigh the maps of a layer if `layer` names one, or the model does
+    by its attribute `last_map`.
     """
     frontend = getattr(model, "frontend", None)
     if not isinstance(frontend, LogMel):

@@ -75,8 +75,8 @@ class SpectrogramBackbone(nn.Module):
                 features = self.backbone.eval()(torch.zeros(1, 1, *size))
         except (RuntimeError, AssertionError, ValueError) as error:
             raise DataError(
-                f"{name} cannot take spectrograms of {size[0]} x {size[1]}: {error} Give image_size= as it wants it, or "
-                "longer clips (seconds=)."
+                f"{name} cannot take spectrograms of {size[0]} x {size[1]}: {error} Give image_size= as it wants it, "
+                "or longer clips (seconds=)."
             ) from error
         finally:
             for module, training in modes:

@@ -63,7 +63,8 @@ class RawWaveformCNN(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv1d | nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward_features(self, clips: ClipBatch | Tensor) -> tuple[Tensor, Tensor]:
         """Clips to the last map [B, D, t], zero where a clip has ended, and its mask [B, 1, t]."""

@@ -13,15 +13,14 @@ from audio.layers.masked import valid_positions
 def logits_of(model: nn.Module, clips: ClipBatch) -> Tensor:
     """The logits [B, C] of a model for clips.
 
-    A model of the zoo, or of the user, takes a ClipBatch. One of transformers that hears waveforms (wav2vec 2.0, HuBERT,
-    WavLM and others) gets each clip at zero mean and unit variance, as its feature extractor makes it, and a mask where
-    it was trained with one; those trained without, which normalise over the whole row, see the padding as silence.
+    A model of the zoo, or of the user, takes a ClipBatch. One of transformers that hears waveforms (wav2vec 2.0,
+    HuBERT, WavLM and others) gets each clip at zero mean and unit variance, as its feature extractor makes it, and a
+    mask where it was trained with one; those trained without, which normalise over the whole row, see the padding as
+    silence.
     Raises: TypeError for a model that takes anything else, or returns no logits.
     """
-    if hasattr(model, "main_input_name"):  # transformers' name for what a model takes
-        output = _from_transformers(model, clips)
-    else:
-        output = model(clips)
+    of_transformers = hasattr(model, "main_input_name")  # its name for what a model takes
+    output = _from_transformers(model, clips) if of_transformers else model(clips)
     logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         came = list(logits.shape) if isinstance(logits, Tensor) else type(output).__name__

@@ -16,9 +16,7 @@ TICKS = 5
 
 
 @torch.no_grad()
-def draw_predictions(
-    clips: ClipBatch, predictions: Sequence[Mapping[str, Any]], *, sample_rate_hz: int
-) -> "Figure":
+def draw_predictions(clips: ClipBatch, predictions: Sequence[Mapping[str, Any]], *, sample_rate_hz: int) -> "Figure":
     """The waveform and the log-mel spectrogram of each clip, with its class and probability; 16 clips at most."""
     from matplotlib.figure import Figure
 

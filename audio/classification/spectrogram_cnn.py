@@ -1,7 +1,7 @@
 """CNN6, CNN10 and CNN14 of PANNs: blocks of convolutions and average pooling on a log-mel spectrogram.
 
 Source: Kong et al. 2019, arXiv:1912.10211, table I (CNN6, CNN10, CNN14) and section IV (log-mel, SpecAugment, dropout).
-Differs from the paper: logits, where the paper ends with a sigmoid for each tag; the spectrogram is continued by zeros at
+Differs from the paper: logits, where the paper ends with a sigmoid for each tag; the signal is continued by zeros at
   its ends, not by reflection; maps are [F, T] where the authors' are [T, F] (`from_panns` converts their files); clips
   of any length, whose padding is masked, where the paper has 10 s throughout.
 Tensor names are the authors'.
@@ -11,7 +11,6 @@ Shapes: B clips, F mel bands, T frames, D channels; f, t after pooling.
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from audio.data.clips import ClipBatch, as_clips
@@ -98,8 +97,8 @@ class ConvBlock(nn.Module):
         padding = kernel_size // 2
         self.conv1 = nn.Conv2d(in_channels, channels, kernel_size, padding=padding, bias=False)
         self.bn1 = MaskedBatchNorm(channels)
-        self.double = kernel_size == 3
-        if self.double:
+        self.twice = kernel_size == 3
+        if self.twice:
             self.conv2 = nn.Conv2d(channels, channels, kernel_size, padding=padding, bias=False)
             self.bn2 = MaskedBatchNorm(channels)
         self.pool = pool
@@ -108,7 +107,7 @@ class ConvBlock(nn.Module):
         """Maps that are zero after their `frames` [B] to maps that are zero after theirs, half as many if pooled."""
         mask = over_channels(valid_positions(frames, x.shape[3]), x)  # [B, 1, 1, T]
         x = self.bn1(self.conv1(x), mask).relu() * mask
-        if self.double:
+        if self.twice:
             x = self.bn2(self.conv2(x), mask).relu() * mask
         if not self.pool:
             return x
@@ -128,7 +127,6 @@ def from_panns(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
     Their front end's tensors are left out, and kernels over [T, F] are turned to [F, T].
     """
-    tensors = state["model"] if "model" in state else state
+    tensors = state.get("model", state)
     kept = {name: value for name, value in tensors.items() if not name.startswith(("spectrogram_", "logmel_"))}
-    return {name: value.transpose(2, 3).contiguous() if value.ndim == 4 else torch.as_tensor(value)
-            for name, value in kept.items()}  # fmt: skip
+    return {name: value.transpose(2, 3).contiguous() if value.ndim == 4 else value for name, value in kept.items()}

@@ -171,6 +171,7 @@ class AugmentStrength:
 
     trim:            most that is cut off, share of the clip, divided at random between its start and its end.
     silence_seconds: most silence put before it, and as much again after it; trim and silence together shift it in time.
+                     It is noise as faint as the clip's quietest moments: no recording has stretches of zeros.
     gain_db:         most that it is made louder or softer.
     noise:           probability of white noise.
     noise_snr_db:    least and most power of the clip over that of the noise.
@@ -195,9 +196,17 @@ def augmented(waveform: Tensor, strength: AugmentStrength, *, sample_rate_hz: in
     kept = max(1, round(len(waveform) * (1 - strength.trim * amount)))
     waveform = cut(waveform, kept, place)
     silence = strength.silence_seconds * sample_rate_hz
-    waveform = torch.nn.functional.pad(waveform, (int(before * silence), int(after * silence)))
+    ends = [_noise_floor(waveform, sample_rate_hz) * torch.randn(int(share * silence)) for share in (before, after)]
+    waveform = torch.cat([ends[0], waveform, ends[1]])
     if noisy < strength.noise:
         low, high = strength.noise_snr_db
         power = waveform.square().mean() / 10 ** ((low + (high - low) * level) / 10)
         waveform = waveform + power.sqrt() * torch.randn(len(waveform))
     return (waveform * 10 ** (strength.gain_db * (2 * gain - 1) / 20)).clamp(-1, 1)
+
+
+def _noise_floor(waveform: Tensor, sample_rate_hz: int) -> Tensor:
+    """The root mean square of the quietest tenth of a waveform's stretches of 10 ms, []."""
+    size = max(1, min(sample_rate_hz // 100, len(waveform)))
+    power = waveform[: len(waveform) // size * size].view(-1, size).square().mean(1)
+    return power.quantile(0.1).sqrt()

@@ -8,93 +8,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from audio.data.checks import Inspection, conversions, inspect_headers, inspect_samples, most_frequent_rate
-from audio.data.clips import (
-    STRENGTHS,
-    Augment,
-    AugmentStrength,
-    augmented,
-    collate_clips,
-    cut,
-    preprocessing_from,
-    read_clip,
-)
+from audio.data.clips import STRENGTHS, Augment, collate_clips, preprocessing_from
+from audio.data.files import ClipFiles
 from audio.data.listing import LAYOUT, Listing, Record, list_folder, list_pattern, list_table
+from audio.data.options import OnError, ReadingOptions
 from audio.data.splitting import Split, draw_parts, with_test_part
 from zoo.data import Bundle, DatasetSource, split_fractions
 from zoo.data.splits import TEST, TRAIN, VALIDATION
 from zoo.data.targets import check_classes
-from zoo.errors import DataError, check_name, nearest
+from zoo.errors import DataError, nearest
 from zoo.records import AudioPreprocessing
 
 logger = logging.getLogger(__name__)
 
 TASK = "audio/classification"
-OnError = Literal["raise", "skip"]
 SHOWN = 5  # files that an error lists
-IN_MEMORY_BYTES = 512 * 2**20  # data sets up to this size are kept in memory: an hour and 2 minutes at 16 kHz is 229 MB
+IN_MEMORY_BYTES = 512 * 2**20  # data sets up to this size are kept in memory: 2 hours and 20 minutes at 16 kHz
 Inspections = Mapping[Record, Inspection]
-
-
-class ClipFiles(Dataset):
-    """Sound files and their classes: waveforms float32 [T], of lengths that differ, and class numbers.
-
-    strength:  how training clips are changed, by torch's generator; None changes nothing, and takes the middle of clips
-               that are longer than `preprocessing.seconds`.
-    seconds:   of each file, whole.
-    waveforms: of the files, whole, if they are in memory.
-    """
-
-    def __init__(
-        self,
-        paths: Sequence[str],
-        targets: Tensor,
-        *,
-        preprocessing: AudioPreprocessing,
-        seconds: Sequence[float],
-        strength: AugmentStrength | None = None,
-        waveforms: Sequence[Tensor] | None = None,
-    ) -> None:
-        self.paths = list(paths)
-        self.targets = targets
-        self.preprocessing = preprocessing
-        self.seconds = seconds
-        self.strength = strength
-        self.waveforms = waveforms
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        seconds, rate = self.preprocessing.seconds, self.preprocessing.sample_rate_hz
-        longest = None if seconds is None else round(seconds * rate)
-        position = 0.5 if self.strength is None else float(torch.rand(()))
-        if self.waveforms is not None:
-            waveform = cut(self.waveforms[index], longest, position)
-        else:
-            waveform = read_clip(self.paths[index], preprocessing=self.preprocessing, position=position)
-        if self.strength is not None:
-            waveform = augmented(waveform, self.strength, sample_rate_hz=rate)
-            waveform = cut(waveform, longest, 0.5)
-        return waveform, int(self.targets[index])
-
-    def unaugmented(self) -> "ClipFiles":
-        """The same files, as they are evaluated."""
-        return ClipFiles(
-            self.paths, self.targets, preprocessing=self.preprocessing, seconds=self.seconds, waveforms=self.waveforms
-        )
-
-    @property
-    def longest_seconds(self) -> float:
-        """The length of the longest clip, as it is read."""
-        longest = max(self.seconds)
-        return longest if self.preprocessing.seconds is None else min(longest, self.preprocessing.seconds)
 
 
 def read_clips(
@@ -132,61 +67,45 @@ def read_clips(
 
     Channels are mixed to one, and files of another rate are resampled; the log says how many.
 
-    preprocessing:  of the model that will be used. `sample_rate_hz` and `seconds` go over it.
-    sample_rate_hz: rate of the clips; None: the model's, else that of most files.
-    seconds:        longest clip: of longer ones a part is taken, at random for training, else the middle. None: whole.
-    classes:        names in the order of the outputs, to fit a trained model; None: the names found, sorted.
-    validation:     share of clips to split off where the data do not name a validation part; `test` likewise.
-    split:          "stratified" by class, or "grouped": no value of `group_column` is in two parts.
-    group_column:   field of the pattern, or column of the table, that says what belongs together.
-    leave_out:      groups that are the test part: "jackson" leaves out one speaker.
-    test_where:     values that make a clip part of the test part, by field or column: {"index": [0, 1, 2, 3, 4]}.
-    augment:        how much training clips are changed at random: cut, shifted, made louder or softer, noise.
-    on_error:       "raise" stops at files that are unusable; "skip" reads every file once beforehand, leaves the bad
-                    ones out and reports them in `Bundle.skipped`. Silent clips are found where files are read.
-    shortest_seconds, longest_seconds: of a usable file; the second does not count where `seconds` is given.
-    by_length:      makes training batches of clips of like length, which need little padding; None does so for clips
-                    that are not in memory. Where length goes with class or speaker, as it does in small data sets,
-                    mixed batches learn more from each epoch.
-    in_memory:      keeps all clips in memory; None does so up to 512 MB. Otherwise files are read as they are needed.
-    num_workers:    processes that read files during training.
-    Returns:        a bundle whose `origin` gives the same bundle again by read_clips(**origin), and whose
-                    `fingerprint` tells whether the files have changed since: names, classes, sizes and last 4 KB.
-    Raises:         DataError naming the file, folder or line at fault.
+    preprocessing: of the model that will be used; `sample_rate_hz` and `seconds` go over it.
+    All others:    see `audio.data.options.ReadingOptions`.
+    Returns:       a bundle whose `origin` gives the same bundle again by read_clips(**origin), and whose
+                   `fingerprint` tells whether the files have changed since: names, classes, sizes and last 4 KB.
+    Raises:        DataError naming the file, folder or line at fault; UnknownNameError for a choice that is none.
     """
-    check_name("augmentation", augment, ("none", *STRENGTHS))
-    check_name("way to treat errors", on_error, ("raise", "skip"))
-    check_name("way to split", split, ("stratified", "grouped"))
-    split_fractions(validation=validation, test=test)  # for its checks
-    root = Path(os.path.abspath(path))
-    columns = {"path_column": path_column, "label_column": label_column, "split_column": split_column}
-    listing = _list(root, pattern, columns)
-    groups = [leave_out] if isinstance(leave_out, str) else leave_out
-    records = with_test_part(listing, group_column=group_column, leave_out=groups, test_where=test_where)
-    whole = seconds is None and (preprocessing is None or preprocessing_from(preprocessing).seconds is None)
-    limits = {"shortest_seconds": shortest_seconds, "longest_seconds": longest_seconds}
-    headers = inspect_headers(
-        [record.path for record in records], shortest_seconds=shortest_seconds,
-        longest_seconds=longest_seconds if whole else None,
+    options = ReadingOptions(
+        sample_rate_hz=sample_rate_hz, seconds=seconds, classes=classes, validation=validation, test=test, seed=seed,
+        split=split, pattern=pattern, group_column=group_column, leave_out=leave_out, test_where=test_where,
+        augment=augment, on_error=on_error, shortest_seconds=shortest_seconds, longest_seconds=longest_seconds,
+        by_length=by_length, in_memory=in_memory, num_workers=num_workers, path_column=path_column,
+        label_column=label_column, split_column=split_column,
     )  # fmt: skip
-    record = _preprocessing(preprocessing, sample_rate_hz, seconds, headers)
-    inspections, kept = _inspected(records, headers, record, in_memory=in_memory, decode=on_error == "skip")
-    bucketed = not kept if by_length is None else by_length
-    problems = [*listing.problems, *((r.path, found.fault) for r, found in inspections.items() if found.fault)]
-    drawing = {"validation": validation, "test": test, "seed": seed, "split": split, "group_column": group_column}
-    origin = {
-        "path": str(root), "sample_rate_hz": record.sample_rate_hz, "seconds": record.seconds,
-        "classes": None if classes is None else list(classes), **drawing, "pattern": pattern,
-        "leave_out": None if groups is None else list(groups),
-        "test_where": None if test_where is None else {name: _plain(values) for name, values in test_where.items()},
-        "augment": augment, "on_error": on_error, **limits, "by_length": bucketed,
-        "in_memory": kept, "num_workers": num_workers, **columns,
-    }  # fmt: skip
-    usable = [r for r, found in inspections.items() if found.fault is None]
-    parts, names = _parts(usable, listing, classes, drawing, problems=problems, on_error=on_error)
-    sources = _sources(
-        parts, inspections, names, record, augment=augment, by_length=bucketed, in_memory=kept, num_workers=num_workers
+    return _read(
+        Path(os.path.abspath(path)), None if preprocessing is None else preprocessing_from(preprocessing), options
     )
+
+
+def _read(root: Path, own: AudioPreprocessing | None, options: ReadingOptions) -> Bundle:
+    """The bundle; `own` is what the model wants."""
+    listing = _list(root, options.pattern, options.columns)
+    records = with_test_part(
+        listing, group_column=options.group_column, leave_out=options.groups_left_out, test_where=options.test_where
+    )
+    whole = options.seconds is None and (own is None or own.seconds is None)
+    headers = inspect_headers(
+        [record.path for record in records], shortest_seconds=options.shortest_seconds,
+        longest_seconds=options.longest_seconds if whole else None,
+    )  # fmt: skip
+    if all(found.fault is not None for found in headers):
+        faults = [(r.path, found.fault) for r, found in zip(records, headers, strict=True) if found.fault]
+        raise DataError(_report([*listing.problems, *faults]))
+    record = _preprocessing(own, options, headers)
+    options = replace(options, sample_rate_hz=record.sample_rate_hz, seconds=record.seconds)
+    inspections, options = _inspected(records, headers, record, options)
+    problems = [*listing.problems, *((r.path, found.fault) for r, found in inspections.items() if found.fault)]
+    usable = [r for r, found in inspections.items() if found.fault is None]
+    parts, names = _parts(usable, listing, options, problems=problems)
+    sources = _sources(parts, inspections, names, record, options)
     check_classes({part: source.targets() for part, source in sources.items()}, "classification", names)
     used = {r: inspections[r] for part in parts.values() for r in part}
     said = conversions(list(used.values()), record.sample_rate_hz)
@@ -195,7 +114,7 @@ def read_clips(
     return Bundle(
         train=sources[TRAIN], validation=sources.get(VALIDATION), test=sources.get(TEST), task=TASK,
         kind="classification", classes=names, preprocessing=record, skipped=(*problems, *listing.ignored),
-        origin=origin, fingerprint=_fingerprint(root, used),
+        origin={"path": str(root), **options.as_plain()}, fingerprint=_fingerprint(root, used),
     )  # fmt: skip
 
 
@@ -214,15 +133,11 @@ def _list(root: Path, pattern: str | None, columns: Mapping[str, str]) -> Listin
 
 
 def _preprocessing(
-    given: AudioPreprocessing | Mapping[str, Any] | None,
-    sample_rate_hz: int | None,
-    seconds: float | None,
-    headers: Sequence[Inspection],
+    own: AudioPreprocessing | None, options: ReadingOptions, headers: Sequence[Inspection]
 ) -> AudioPreprocessing:
     """The rate and the length of the clips: as the user says, else as the model's, else as the files'."""
-    own = None if given is None else preprocessing_from(given)
-    rate = sample_rate_hz or (own.sample_rate_hz if own is not None else most_frequent_rate(headers))
-    longest = seconds if seconds is not None else None if own is None else own.seconds
+    rate = options.sample_rate_hz or (own.sample_rate_hz if own is not None else most_frequent_rate(headers))
+    longest = options.seconds if options.seconds is not None else None if own is None else own.seconds
     return preprocessing_from(AudioPreprocessing(sample_rate_hz=rate, seconds=longest))
 
 
@@ -230,46 +145,40 @@ def _inspected(
     records: Sequence[Record],
     headers: Sequence[Inspection],
     preprocessing: AudioPreprocessing,
-    *,
-    in_memory: bool | None,
-    decode: bool,
-) -> tuple[dict[Record, Inspection], bool]:
-    """What was found of each record, with its whole waveform where the data are kept in memory, and whether they are."""
-    if in_memory is None:
+    options: ReadingOptions,
+) -> tuple[dict[Record, Inspection], ReadingOptions]:
+    """What was found of each record, with its whole waveform if clips are kept in memory; options with that decided."""
+    keep = options.in_memory
+    if keep is None:
         total = sum(found.header.seconds for found in headers if found.header is not None)
-        in_memory = 4 * total * preprocessing.sample_rate_hz <= IN_MEMORY_BYTES
+        keep = 4 * total * preprocessing.sample_rate_hz <= IN_MEMORY_BYTES
     found = list(headers)
-    if in_memory or decode:
+    if keep or options.on_error == "skip":
         whole = replace(preprocessing, seconds=None)
-        paths = [record.path for record in records]
-        found = inspect_samples(paths, headers, preprocessing=whole, keep=in_memory)
-    return dict(zip(records, found, strict=True)), in_memory
+        found = inspect_samples([record.path for record in records], headers, preprocessing=whole, keep=keep)
+    by_length = not keep if options.by_length is None else options.by_length
+    return dict(zip(records, found, strict=True)), replace(options, in_memory=keep, by_length=by_length)
 
 
 def _parts(
-    records: Sequence[Record],
-    listing: Listing,
-    classes: Sequence[str] | None,
-    drawing: Mapping[str, Any],
-    *,
-    problems: list[tuple[str, str]],
-    on_error: OnError,
+    records: Sequence[Record], listing: Listing, options: ReadingOptions, *, problems: list[tuple[str, str]]
 ) -> tuple[dict[str, list[Record]], tuple[str, ...]]:
     """The records of each part and the class names; faults are added to `problems`, and raised or logged."""
     given = {record.part for record in records} - {None}
-    shares = {part: 0.0 if part in given else drawing[part] for part in (VALIDATION, TEST)}
-    fractions = split_fractions(validation=shares[VALIDATION], test=shares[TEST])
-    stratified = drawing["split"] == "stratified"
-    names, faults = _classes(records, classes, several=len(fractions) > 1 and stratified)
+    fractions = split_fractions(
+        validation=0.0 if VALIDATION in given else options.validation, test=0.0 if TEST in given else options.test
+    )
+    several = len(fractions) > 1 and options.split == "stratified"
+    names, faults = _classes(records, options.classes, several=several)
     problems += faults
-    if problems and on_error == "raise":
+    if problems and options.on_error == "raise":
         raise DataError(_report(problems))
     for file, reason in problems:
         logger.warning("skipped: %s %s", file, reason)
     faulty = {path for path, _ in faults}
     parts = draw_parts(
         [record for record in records if record.path not in faulty], listing, names=names, fractions=fractions,
-        split=drawing["split"], group_column=drawing["group_column"], seed=drawing["seed"],
+        split=options.split, group_column=options.group_column, seed=options.seed,
     )  # fmt: skip
     return parts, names
 
@@ -305,11 +214,7 @@ def _sources(
     inspections: Inspections,
     names: Sequence[str],
     preprocessing: AudioPreprocessing,
-    *,
-    augment: Augment,
-    by_length: bool,
-    in_memory: bool,
-    num_workers: int,
+    options: ReadingOptions,
 ) -> dict[str, DatasetSource]:
     codes = {name: code for code, name in enumerate(names)}
     sources = {}
@@ -321,11 +226,13 @@ def _sources(
             torch.tensor([codes[record.label] for record in records], dtype=torch.int64),
             preprocessing=preprocessing,
             seconds=seconds,
-            strength=STRENGTHS.get(augment) if part == TRAIN else None,
-            waveforms=[each.waveform for each in found if each.waveform is not None] if in_memory else None,
+            strength=STRENGTHS.get(options.augment) if part == TRAIN else None,
+            waveforms=[each.waveform for each in found if each.waveform is not None] if options.in_memory else None,
         )
-        lengths = torch.tensor(seconds) if by_length else None
-        sources[part] = DatasetSource(files, num_workers=num_workers, collate=collate_clips, lengths=lengths)
+        sources[part] = DatasetSource(
+            files, num_workers=options.num_workers, collate=collate_clips,
+            lengths=torch.tensor(seconds) if options.by_length else None,
+        )  # fmt: skip
     return sources
 
 
@@ -344,8 +251,3 @@ def _fingerprint(root: Path, inspections: Inspections) -> str:
         for record, found in inspections.items()
     )
     return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
-
-
-def _plain(values: Any) -> Any:
-    """What JSON gives back as it was."""
-    return values if isinstance(values, str | int) else [str(value) for value in values]

@@ -1,8 +1,8 @@
 """Trains a sound classifier on spoken digits, and compares with logistic regression on cepstra.
 
-The data are the Free Spoken Digit Dataset (github.com/Jakobovski/free-spoken-digit-dataset): 3,000 clips at 8 kHz of six
-speakers, named {digit}_{speaker}_{index}.wav. Its authors' test part is the indices 0 to 4; its speakers are those trained
-on. --leave-one-speaker-out trains a model for each speaker on the other five instead, which says more.
+The data are the Free Spoken Digit Dataset (github.com/Jakobovski/free-spoken-digit-dataset): 3,000 clips at 8 kHz of
+six speakers, named {digit}_{speaker}_{index}.wav. Its authors' test part is the indices 0 to 4, of the speakers that
+are trained on. --leave-one-speaker-out trains a model for each speaker on the other five instead, which says more.
 
 Run: python -m audio.examples.classify --data recordings/   (a folder with a sub-folder per class works too)
 """
@@ -25,7 +25,9 @@ PUBLISHED = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of {digit}_{speaker}_{index}.wav, or of classes")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of {digit}_{speaker}_{index}.wav, or of classes"
+    )
     parser.add_argument("--model", default="logmel_cnn", help="any name of `zoo list --task audio/classification`")
     parser.add_argument("--epochs", type=int, default=10, help="passes over the training data")
     parser.add_argument("--leave-one-speaker-out", action="store_true", help="one model for each speaker")

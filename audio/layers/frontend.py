@@ -3,11 +3,11 @@
 Source: the log-mel settings are those of Kong et al. 2019, arXiv:1912.10211, section IV-A (32 ms windows, 10 ms hops,
   64 bands from 50 Hz to 14 kHz); cepstra after Davis and Mermelstein 1980, doi:10.1109/TASSP.1980.1163420; masks
   after Park et al. 2019, arXiv:1904.08779, section 2.
-Differs from the paper: the signal is continued by zeros, not by reflection, at its ends; no time warping in SpecAugment,
-  which the paper found to matter least.
+Differs from the paper: the signal is continued by zeros, not by reflection, at its ends; no time warping in
+  SpecAugment, which the paper found to matter least.
 
-Padding never changes a result. Frame k is centred on sample k * hop, and what lies outside of a clip is zero, whether it
-is the end of the batch's tensor or padding; a clip of n samples has n // hop + 1 frames, and later ones are masked.
+Padding never changes a result. Frame k is centred on sample k * hop, and what lies outside of a clip is zero, whether
+it is the end of the batch's tensor or padding; a clip of n samples has n // hop + 1 frames, and later ones are masked.
 Shapes: B clips, F bands, T frames.
 """
 

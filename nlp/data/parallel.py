@@ -139,7 +139,9 @@ def read_table(path: Path, source: Column | None, target: Column | None, faults:
         for column in (source, target):
             if not isinstance(column, str) or column not in header:
                 hint = nearest(str(column), header)
-                raise DataError(f"{path} has no column {column!r}; give source= and target= by name, or both by number. {hint}")
+                raise DataError(
+                    f"{path} has no column {column!r}; give source= and target= by name, or both by number. {hint}"
+                )
             columns.append(header.index(column))
     else:
         columns = [0 if source is None else source, 1 if target is None else target]
@@ -181,7 +183,9 @@ def _read_folder(folder: Path, source: Column | None, target: Column | None, fau
             )
     parts: dict[str, Pairs] = {}
     for name in (TRAIN, VALIDATION, TEST):
-        sides = [[path for path in files if _part(path) == name and _suffix(path) == f".{side}"] for side in (source, target)]
+        sides = [
+            [path for path in files if _part(path) == name and _suffix(path) == f".{side}"] for side in (source, target)
+        ]
         if not any(sides):
             continue
         if any(len(side) != 1 for side in sides) or _stem(sides[0][0]) != _stem(sides[1][0]):

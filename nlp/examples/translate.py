@@ -6,6 +6,7 @@ Run: python -m nlp.examples.translate --data multi30k/   (--quick for a few minu
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import ZooError
 from zoo.training import train
@@ -36,11 +37,10 @@ def main() -> None:
         )  # fmt: skip
     except ZooError as error:
         parser.exit(2, f"{error}\n")
-    part = run.bundle.test or run.bundle.validation or run.bundle.train
-    rows = [part[row] for row in range(min(SHOWN, len(part)))]
-    texts = [run.task.tokenizers.source.decode(source.tolist()) for source, _, _ in rows]
-    for text, (_, _, answers), found in zip(texts, rows, run.predict(texts), strict=True):
-        print(f"  {text}\n    {found['text']}\n    right: {answers[0]}")
+    held_out: Any = run.bundle.test or run.bundle.validation or run.bundle.train
+    texts = held_out.dataset.texts[:SHOWN]
+    for row, (text, found) in enumerate(zip(texts, run.predict(texts), strict=True)):
+        print(f"  {text}\n    {found['text']}\n    right: {held_out[row][2][0]}")
     name = "test" if "test" in run.results else "validation"
     print(f"measured here: {name} BLEU {run.results[name]['bleu']:.2f}, greedy decoding; run in {run.directory}")
     print(PUBLISHED)

@@ -128,9 +128,8 @@ class Decoder:
         totals = gained.masked_fill(after | gained.isinf(), 0).sum(dim=1)
         scores = getattr(output, "sequences_scores", None)
         scores = totals if scores is None else scores
+        found = zip(written.tolist(), totals.tolist(), scores.tolist(), is_end.any(dim=1).tolist(), strict=True)
         return [
-            Hypothesis(tuple(row[: row.index(self.tokenizers.special.eos)]) if ended else tuple(row), total, score, ended)
-            for row, total, score, ended in zip(
-                written.tolist(), totals.tolist(), scores.tolist(), is_end.any(dim=1).tolist(), strict=True
-            )
+            Hypothesis(tuple(row[: row.index(self.tokenizers.special.eos)] if ended else row), total, score, ended)
+            for row, total, score, ended in found
         ]

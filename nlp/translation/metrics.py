@@ -62,7 +62,7 @@ class Perplexity(TokenLoss):
 
     def compute(self) -> float:
         loss = super().compute()
-        return math.exp(loss) if loss < 700 else math.inf  # float64 ends at exp(709)
+        return math.inf if loss > 700 else math.exp(loss)  # float64 ends at exp(709)
 
 
 class TextMetric(ListMetric):

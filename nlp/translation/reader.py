@@ -195,10 +195,9 @@ def _bundle(
             texts, answers = _short_ones(pairs, tokenizers)
         dataset = PairDataset(tokenizers, texts, answers)
         sources[name] = DatasetSource(dataset, collate=dataset.collate, lengths=dataset.lengths())
-    logger.info(
-        "%s; vocabularies of %d and %d tokens", ", ".join(f"{len(found)} pairs for {name}" for name, found in sources.items()),
-        tokenizers.source.vocab_size, tokenizers.target.vocab_size,
-    )  # fmt: skip
+    sizes = ", ".join(f"{len(found)} pairs for {name}" for name, found in sources.items())
+    left, right = tokenizers.source.vocab_size, tokenizers.target.vocab_size
+    logger.info("%s; vocabularies of %d and %d tokens", sizes, left, right)
     return Bundle(
         train=sources[TRAIN],
         validation=sources.get(VALIDATION),

@@ -96,9 +96,7 @@ class Seq2SeqRNN(nn.Module):
         self.decoder = recurrent(embedding + fed, hidden, num_layers, batch_first=True, dropout=between)
         self.fed_width = fed
         if attention != "none":
-            self.attention = Attention(
-                SCORES[attention], query_width=hidden, memory_width=memory, hidden=hidden
-            )
+            self.attention = Attention(SCORES[attention], query_width=hidden, memory_width=memory, hidden=hidden)
         if attention.startswith("luong"):
             self.combine = nn.Linear(memory + hidden, hidden, bias=False)
         read = hidden + memory + embedding if attention == "bahdanau" else hidden

@@ -75,9 +75,7 @@ class Translation(Task):
             raise ValueError(f"Beam sizes must be 1 or more, got {beam_size} and {evaluation_beam_size}.")
         if max_length_ratio <= 0 or max_length_extra < 1:
             raise ValueError("max_length_ratio must be above 0, and max_length_extra 1 or more.")
-        self.tokenizers = (
-            tokenizers if isinstance(tokenizers, PairTokenizers) else PairTokenizers.from_dict(tokenizers)
-        )
+        self.tokenizers = tokenizers if isinstance(tokenizers, PairTokenizers) else PairTokenizers.from_dict(tokenizers)
         self.metric: MetricName = metric
         self.monitor = metric
         self.mode = "min" if metric in ("phoneme_error_rate", "loss") else "max"

@@ -7,7 +7,7 @@ Shapes: B sentences, N hypotheses, S source and T target tokens, D width, H head
 """
 
 import math
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -135,7 +135,8 @@ class Transformer(nn.Module):
         for layer in self.encoder:
             x = layer(x, mask)
         x = self.encoder_norm(x)
-        return Memory(tuple(layer.keys_and_values(x) for layer in self.decoder), mask)
+        attentions: list[Any] = [layer.source_attention for layer in self.decoder]
+        return Memory(tuple(attention.keys_and_values(x) for attention in attentions), mask)
 
     def _embed(self, tokens: Tensor, embedding: nn.Module, positions: nn.Module, start: int = 0) -> Tensor:
         end = start + tokens.shape[1]
@@ -186,10 +187,6 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(width, hidden, inner_dropout)
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
         self.dropout = nn.Dropout(dropout)
-
-    def keys_and_values(self, source: Tensor) -> KeyValue:
-        """Of the encoder's output [B, S, D], once for a whole sentence."""
-        return self.source_attention.keys_and_values(source)
 
     def forward(
         self, x: Tensor, source: KeyValue, mask: Tensor, past: KeyValue | None = None
@@ -340,9 +337,9 @@ def linear(in_features: int, out_features: int, *, parts: int = 1, bias: bool = 
 def _check(
     source_vocabulary: int, target_vocabulary: int, width: int, num_heads: int, norm: str, positions: str, shared: str
 ) -> None:
-    for name, value, choices in (
-        ("norm", norm, get_args(Norm)), ("positions", positions, get_args(Positions)), ("shared", shared, get_args(Shared))
-    ):  # fmt: skip
+    choices_of = {"norm": Norm, "positions": Positions, "shared": Shared}
+    for name, value in {"norm": norm, "positions": positions, "shared": shared}.items():
+        choices = get_args(choices_of[name])
         if value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
     if width % num_heads or width % 2:

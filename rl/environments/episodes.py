@@ -45,9 +45,7 @@ def play_episodes(
         raise ValueError(f"{count} episodes need as many environments, got {len(environments)}.")
     returns, lengths = np.zeros(count), np.zeros(count, np.int64)
     generators = [np.random.default_rng(mix(int(seed))) for seed in seeds]
-    current = [
-        environment.reset(seed=int(seed))[0] for environment, seed in zip(environments, seeds, strict=True)
-    ]
+    current = [environment.reset(seed=int(seed))[0] for environment, seed in zip(environments, seeds, strict=True)]
     playing = list(range(count))
     while playing:
         actions = policy(np.stack([current[index] for index in playing]))

@@ -19,6 +19,7 @@ TASK = "rl/value_based"
 STEPS_PER_EPOCH = 1_000
 ATARI_STEPS_PER_EPOCH = 250_000  # Mnih et al. 2015: training was judged every 250,000 steps
 VALIDATION_EPISODES, TEST_EPISODES = 20, 100
+NUMBERED_VALIDATION_EPISODES = 100  # of environments with numbered states, whose episodes are quick and full of chance
 ATARI_VALIDATION_EPISODES, ATARI_TEST_EPISODES = 5, 30  # Mnih et al. 2015, table 2: 30 episodes
 LARGEST_SEED = 1 << 31
 
@@ -107,7 +108,8 @@ def read_environment(
     max_episode_steps:   in place of the environment's own limit.
     num_envs:            environments that learn together; vectorisation: see `make_environments`.
     steps_per_epoch:     of all environments together; None for 1,000, and 250,000 of Atari games.
-    validation_episodes: after every epoch; None for 20, and 5 of Atari games. test_episodes likewise, 100 and 30.
+    validation_episodes: after every epoch; None for 20, 100 where states are numbered, and 5 of Atari games.
+    test_episodes:       None for 100, and 30 of Atari games.
     seed:                of the episodes to be judged by; how training goes is up to the run's own seed.
     Returns:             a bundle whose `preprocessing` is the record of the environment.
     Raises:              DataError for a name or an option that gymnasium does not know, and actions without numbers.
@@ -120,10 +122,9 @@ def read_environment(
     )
     atari = "atari" in spec.wrappers
     steps = steps_per_epoch or (ATARI_STEPS_PER_EPOCH if atari else STEPS_PER_EPOCH)
-    held_out = validation_episodes if validation_episodes is not None else (
-        ATARI_VALIDATION_EPISODES if atari else VALIDATION_EPISODES
-    )  # fmt: skip
-    kept_back = test_episodes if test_episodes is not None else (ATARI_TEST_EPISODES if atari else TEST_EPISODES)
+    usual = NUMBERED_VALIDATION_EPISODES if spec.num_states is not None else VALIDATION_EPISODES
+    held_out = (ATARI_VALIDATION_EPISODES if atari else usual) if validation_episodes is None else validation_episodes
+    kept_back = (ATARI_TEST_EPISODES if atari else TEST_EPISODES) if test_episodes is None else test_episodes
     for what, number, least in (
         ("num_envs", num_envs, 1), ("steps_per_epoch", steps, 1),
         ("validation_episodes", held_out, 0), ("test_episodes", kept_back, 0),

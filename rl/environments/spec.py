@@ -55,4 +55,7 @@ def spec_from(values: EnvironmentSpec | Mapping[str, Any]) -> EnvironmentSpec:
     """The record itself, or the one whose `dataclasses.asdict` a JSON file held: lists become tuples again."""
     if isinstance(values, EnvironmentSpec):
         return values
-    return EnvironmentSpec(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return EnvironmentSpec(**fields)

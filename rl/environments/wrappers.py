@@ -57,7 +57,7 @@ def _episodic_life_class() -> Any:
             return observation, info
 
         def _count(self) -> int:
-            return int(self.env.unwrapped.ale.lives())
+            return int(self.env.unwrapped.ale.lives())  # type: ignore[attr-defined]
 
     return EpisodicLife
 

@@ -189,8 +189,9 @@ class UniformReplay:
             slots[bad] = self._random.integers(0, self._filled, len(bad))
 
     def _gather(self, slots: np.ndarray, weights: np.ndarray | None) -> Transitions:
+        steps: int | np.ndarray = 1
         if self.n_step == 1:
-            rewards, steps = self.rewards[slots], 1
+            rewards = self.rewards[slots]
             discounts = np.where(self.terminated[slots], np.float32(0), np.float32(self.gamma))
         else:
             window = (slots[:, None] + self.num_envs * np.arange(self.n_step)) % self._slots  # [B, N]

@@ -8,6 +8,7 @@ Shapes: B rows, F features, S states, A actions, K frames of H x W pixels.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class QNetwork(nn.Module):
             raise ValueError("widths is empty; give at least one hidden layer, such as (256, 256).")
         sizes = (num_features, *widths)
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(sizes[:-2], sizes[1:-1], strict=True):
+        for inputs, outputs in pairwise(sizes[:-1]):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]
         self.body = nn.Sequential(*layers)
         self.head = action_head(sizes[-2], sizes[-1], num_actions, dueling=dueling)

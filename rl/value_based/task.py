@@ -41,7 +41,10 @@ TRAINERS: Mapping[str, str] = MappingProxyType(
 LOSSES: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
     {"huber": nn.functional.smooth_l1_loss, "mse": nn.functional.mse_loss}
 )
-SHARED = ("gamma", "initial_epsilon", "final_epsilon", "exploration_fraction", "exploration_steps", "evaluation_epsilon")
+# -- Options that a table takes too.
+SHARED = (
+    "gamma", "initial_epsilon", "final_epsilon", "exploration_fraction", "exploration_steps", "evaluation_epsilon",
+)  # fmt: skip
 
 
 class ValueBatch(NamedTuple):
@@ -289,9 +292,10 @@ class ValueLearning(Task):
             target = spec.action_names.index(target)
         batch = self._batch(inputs, model).float()
         texts = [[f"{value:.3g}" for value in row] for row in batch.flatten(1).tolist()] if not spec.is_image else []
-        view = {} if spec.is_image else {"view": ColumnView(names=spec.component_names, values=texts)}
-        found = explain(model, batch, method=method, target=target, layer=layer, options=options, **view)
-        assert found.logits is not None and found.target is not None, "values of actions are what is explained"
+        view = None if spec.is_image else ColumnView(names=spec.component_names, values=texts)
+        found = explain(model, batch, method=method, target=target, layer=layer, options=options, view=view)
+        assert found.logits is not None, "values of actions are what is explained"
+        assert found.target is not None, "no function of them is"
         chosen = found.logits.gather(1, found.target[:, None])[:, 0].tolist()
         titles = [
             f"{spec.action_names[action]}, value {value:.4g}"
@@ -346,7 +350,7 @@ class ValueLearning(Task):
 
     def _judged(self, policy: Callable[[np.ndarray], np.ndarray], bundle: Bundle, split: str) -> dict[str, float]:
         """The metrics of a policy on a part of a bundle."""
-        metrics = self.metrics()
+        metrics: dict[str, Any] = self.metrics()
         metrics.pop("returns")
         for batch in bundle.parts[split].unaugmented().batches(batch_size=100):
             seeds = as_seeds(batch)

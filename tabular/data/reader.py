@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,11 +86,19 @@ def read_table(
         "validation": validation, "test": test, "split_column": split_column, "seed": seed,
         "schema": None if schema is None else schema_from(schema).as_dict(),
     }  # fmt: skip
-    frame, parts = read_parts(root, missing=listed(missing))
-    origin = {"path": str(root), **options, "missing": listed(missing), "show": False}
+    absent = listed(missing) if schema is None else list(schema_from(schema).missing)
+    frame, parts = read_parts(root, missing=absent)
+    origin = {"path": str(root), **options, "missing": absent, "show": False}
     return _bundle(
-        frame, parts, title=root.name, show=show, origin=origin, fingerprint=file_digest(root), **options
-    )  # fmt: skip
+        frame,
+        parts,
+        title=root.name,
+        show=show,
+        origin=origin,
+        fingerprint=file_digest(root),
+        missing=absent,
+        **options,
+    )
 
 
 def table_bundle(
@@ -140,7 +149,7 @@ def read_rows(items: Sequence[str | Path], schema: TableSchema) -> "tuple[pd.Dat
             frame, first, where = _json_row(text), None, f"row {number}"
         else:
             path = Path(item)
-            frame, where = read_frame(path), path.name
+            frame, where = read_frame(path, missing=schema.missing), path.name
             first = first_row(path)
         check_columns(list(frame.columns), schema.names, where=where)
         extra = [name for name in frame.columns if name not in (*schema.names, *schema.dropped, schema.target)]
@@ -189,6 +198,7 @@ def _bundle(
     split_column: str,
     seed: int,
     schema: TableSchema | Mapping[str, Any] | None,
+    missing: Sequence[str] = (),
     title: str,
     show: bool,
     origin: Mapping[str, Any],
@@ -210,6 +220,7 @@ def _bundle(
         wishes = Wishes(categorical=categorical, continuous=continuous, dates=dates, ignore=ignore)
         guesses = guess_columns(frame, target=name, wishes=wishes)
         known = _fit(frame.iloc[rows[TRAIN]], guesses, name, answers.of(rows[TRAIN]), encoding, min_frequency)
+        known = replace(known, missing=tuple(missing))
         _tell(frame, guesses, known, answers, rows, title=title, show=show)
     table = encode(frame, known, where=title)
     sources: dict[str, Source] = {

@@ -64,6 +64,7 @@ class TableSchema:
     classes: names in the order of the outputs; None for a value.
     target_mean, target_std: of the training rows, in the target's unit; 0 and 1 for classes.
     dropped: columns that the model does not see, with the reason.
+    missing: texts that stand for a missing value in files, beside the usual ones.
     """
 
     columns: tuple[Column, ...]
@@ -73,6 +74,7 @@ class TableSchema:
     target_mean: float = 0.0
     target_std: float = 1.0
     dropped: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,7 +121,8 @@ class TableSchema:
             for column in values["columns"]
         )  # fmt: skip
         classes = values["classes"]
-        return cls(**{**values, "columns": columns, "classes": None if classes is None else tuple(classes)})
+        made = {"columns": columns, "classes": None if classes is None else tuple(classes)}
+        return cls(**{**values, **made, "missing": tuple(values["missing"])})
 
     def differences(self, other: "TableSchema") -> list[str]:
         """What of `other` does not fit this schema, in words; empty where both encode alike."""

@@ -14,7 +14,7 @@ MODELS: tuple[Entry, ...] = (
         summary="Perceptron on numbers and learned vectors of categories; counted at the columns of Adult",
         paper=ENTITY_EMBEDDINGS,
         num_params=148_481,
-        recipe={"lr": 1e-3, "epochs": 20, "schedule": "cosine", "batch_size": 256, "weight_decay": 0.01},
+        recipe={"lr": 2e-3, "epochs": 40, "schedule": "cosine", "batch_size": 256, "weight_decay": 0.01},
     ),
 )
 

@@ -55,7 +55,7 @@ def test_evaluate(run: Path) -> None:
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     held = json.loads((run / "results.json").read_text())["test"]
-    assert (found["test"] if "test" in found else found) == held
+    assert found.get("test", found) == held
 
 
 def test_predict_and_explain(run: Path, tmp_path: Path) -> None:

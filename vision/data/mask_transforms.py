@@ -128,12 +128,10 @@ def _positions(image_size: tuple[int, int], size: tuple[int, int], strength: Mas
     if turns % 2:
         reach = reach.flip(0)
     room = torch.tensor([float(side) for side in image_size]) - reach
-    # Where the view is larger than the image, the image stands anywhere in it.
-    corner = room * torch.rand(2)
-    centre = corner + (reach - 1) / 2
-    if not strength.bends:
-        centre = centre - (grid[0, 0] + centre).remainder(1)  # whole pixels
-    return grid + centre
+    draw = torch.rand(2)
+    # The view stands anywhere in the image, or the image anywhere in a view that is larger.
+    corner = room * draw if strength.bends else room.sign() * ((room.abs() + 1) * draw).floor()
+    return grid + corner + (reach - 1) / 2
 
 
 def elastic_displacement(size: tuple[int, int], *, deviation: float) -> Tensor:

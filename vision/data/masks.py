@@ -1,5 +1,11 @@
 """Folders of images with masks to bundles for segmentation, and image files to a network's input.
 
+A folder holds one of
+- images/ and masks/, whose files have equal names: grey levels, palette indices, colours, or black and white;
+- masks/<class>/<name>.png or masks/<name>_<class>.png, a black and white mask for each class;
+- train/, val/ and test/ with such folders, or images/train/ and masks/train/ and so on;
+- multi-page files train-volume.tif and train-labels.tif, or such files in images/ and masks/.
+
 Shapes: B images, C channels, H x W pixels.
 """
 
@@ -102,34 +108,18 @@ class MaskFiles(Dataset):
         return MaskFiles(self.pairs, coding=self.coding, preprocessing=self.preprocessing)
 
 
+# fmt: off
 def read_masks(
-    path: str | PathLike[str],
-    *,
-    preprocessing: ImagePreprocessing | Mapping[str, Any] | None = None,
-    input_shape: Sequence[int] | None = None,
-    channels: int | None = None,
-    crop: int | Sequence[int] | None = None,
-    shorter_side: int | None = None,
-    classes: Sequence[str] | None = None,
-    values: Sequence[int | Sequence[int]] | None = None,
+    path: str | PathLike[str], *,
+    preprocessing: ImagePreprocessing | Mapping[str, Any] | None = None, input_shape: Sequence[int] | None = None,
+    channels: int | None = None, crop: int | Sequence[int] | None = None, shorter_side: int | None = None,
+    classes: Sequence[str] | None = None, values: Sequence[int | Sequence[int]] | None = None,
     ignored: int | Sequence[int] | None = IGNORE,
-    validation: float = 0.2,
-    test: float = 0.0,
-    fold: int | None = None,
-    folds: int = 5,
-    split: Split = "random",
-    seed: int = 0,
-    augment: MaskAugment = "standard",
-    weight_map: bool = False,
-    on_error: OnError = "raise",
-    num_workers: int = 0,
+    validation: float = 0.2, test: float = 0.0, fold: int | None = None, folds: int = 5,
+    split: Split = "random", seed: int = 0,
+    augment: MaskAugment = "standard", weight_map: bool = False, on_error: OnError = "raise", num_workers: int = 0,
 ) -> Bundle:
-    """Images with masks to a bundle. `path` is a folder with
-
-    - images/ and masks/, whose files have equal names: grey levels, palette indices, colours, or black and white;
-    - masks/<class>/<name>.png or masks/<name>_<class>.png, a black and white mask for each class;
-    - train/, val/ and test/ with such folders, or images/train/ and masks/train/ and so on;
-    - multi-page files train-volume.tif and train-labels.tif, or such files in images/ and masks/.
+    """A folder of images with masks, in one of the layouts that this module's docstring lists, to a bundle.
 
     preprocessing: of the weights that will be used; None: what `input_shape` asks for. Images are not cropped to it.
     channels:      1 for grey, 3 for colour, in place of what the two say.
@@ -156,17 +146,31 @@ def read_masks(
     root = Path(path).absolute()
     found = _inspected(root, classes=classes, values=_values(values), ignored=_value(ignored), on_error=on_error)
     drawing: dict[str, Any] = {
-        "validation": validation, "test": test, "fold": fold, "folds": folds, "split": split, "seed": seed
-    }  # fmt: skip
-    parts = _parts([scan.pair for scan in found.scans], **drawing)
+        "validation": validation, "test": test, "fold": fold, "folds": folds, "split": split, "seed": seed,
+    }
+    reading = {"augment": augment, "weight_map": weight_map, "on_error": on_error, "num_workers": num_workers}
+    return _bundle(root, found, record, drawing=drawing, reading=reading)
+# fmt: on
+
+
+def _bundle(
+    root: Path,
+    found: "_Inspected",
+    record: MaskPreprocessing,
+    *,
+    drawing: Mapping[str, Any],
+    reading: Mapping[str, Any],
+) -> Bundle:
+    """The bundle of what was found; `drawing` and `reading` are the options of `read_masks` for that."""
     sources = {}
-    for part, pairs in parts.items():
+    for part, pairs in _parts([scan.pair for scan in found.scans], **drawing).items():
         files = MaskFiles(pairs, coding=found.coding, preprocessing=record)
         if part == TRAIN:
-            files.strength, files.weight_map = MASK_STRENGTHS[augment], weight_map
-        sources[part] = DatasetSource(files, num_workers=num_workers, transform=Normalise(record), collate=collate)
+            files.strength, files.weight_map = MASK_STRENGTHS[reading["augment"]], reading["weight_map"]
+        sources[part] = DatasetSource(
+            files, num_workers=reading["num_workers"], transform=Normalise(record), collate=collate
+        )
     coding = {"classes": found.coding.classes, "values": found.coding.values, "ignored": found.coding.ignored}
-    reading = {"augment": augment, "weight_map": weight_map, "on_error": on_error, "num_workers": num_workers}
     return Bundle(
         train=sources[TRAIN],
         validation=sources.get(VALIDATION),

@@ -12,6 +12,7 @@ from typing import Any
 
 from vision.examples.embedded import FASHION_MNIST
 from zoo.errors import ZooError
+from zoo.registry import model_info
 from zoo.training import Run, train
 
 SIZE = 32  # pixels a side
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for the two runs; the next free ones under runs/ if not given")
     arguments = parser.parse_args()
     try:
+        model_info(arguments.model)  # for its error, before a classifier is trained
         classifier = arguments.classifier or train_classifier(arguments).directory
         run = train_generator(arguments, classifier)
         report(run, arguments.model)

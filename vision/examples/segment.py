@@ -39,8 +39,8 @@ def main() -> None:
             arguments.quick = arguments.quick or arguments.data is None
             if arguments.quick:
                 arguments.data = draw_shapes(Path(folder))
-                arguments.epochs, arguments.crop, arguments.width = 6, 64, arguments.width or 8
-                arguments.augment = "light"
+                arguments.epochs, arguments.crop, arguments.width = 25, 64, arguments.width or 8
+                arguments.augment, arguments.lr = "light", 5e-3
             cross_validate(arguments)
     except ZooError as error:
         parser.exit(2, f"{error}\n")
@@ -115,7 +115,7 @@ def draw_shapes(folder: Path) -> Path:
         mask[top : top + 30, left : left + 30] = 1
         middle = generator.integers(20, 76, 2)
         mask[(rows - middle[0]) ** 2 + (columns - middle[1]) ** 2 < 16**2] = 2
-        colours = np.array([[60, 60, 60], [150, 60, 60], [60, 60, 150]])[mask]
+        colours = np.array([[60, 60, 60], [150, 120, 60], [150, 120, 60]])[mask]  # only the form tells them apart
         image = (colours + generator.normal(0, 40, colours.shape)).clip(0, 255).astype(np.uint8)
         Image.fromarray(image).save(folder / "images" / f"{number}.png")
         Image.fromarray(mask).save(folder / "masks" / f"{number}.png")

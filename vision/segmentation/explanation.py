@@ -36,7 +36,7 @@ def explain_pixels(
     """Heat over each image for the sum of a class's logits over pixels, [B, H, W].
 
     images:  [C, H, W] each, of one size.
-    target:  name or number of the class; None is the largest predicted one but the first, of each image.
+    target:  name or number of the class; None is, of each image, the largest predicted one but the first.
     layer:   the module that a CAM looks at; None is the bottom of the network where it names that
              (`explained_layer`), as in the paper.
     options: of the method, and "region": (left, top, right, bottom) in pixels, the last two outside.

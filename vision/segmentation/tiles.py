@@ -36,7 +36,7 @@ def predict_probs(model: nn.Module, images: Tensor, *, tile: int | None = None, 
 
     tile:    side of the square, pixels, that the network sees at a time; None is the whole image. What a tile lacks
              at the border of the image is mirrored.
-    overlap: pixels that the outputs of neighbouring tiles share; None is a quarter of a tile. The outer quarter of it
+    overlap: pixels that the outputs of neighbouring tiles share; None is a quarter of one. The outer quarter of it
              is left to the neighbour, between the rest both are blended.
     Raises:  ValueError if the tile is too small for the network or the overlap.
     """
@@ -49,8 +49,8 @@ def predict_probs(model: nn.Module, images: Tensor, *, tile: int | None = None, 
         images = mirrored(images, top=margin, left=margin, height=sides[0], width=sides[1])
         found = _probs(model, images)
         return found[..., :height, :width]
-    shared = tile // 4 if overlap is None else overlap
     inner = tile - 2 * margin
+    shared = inner // 4 if overlap is None else overlap
     if _admissible(model, tile) != tile:
         raise ValueError(f"tile={tile} does not suit the network: take {_admissible(model, tile)}.")
     if not 0 <= shared < inner:

@@ -31,6 +31,8 @@ from zoo.errors import UnknownArgumentError, WeightsError
 from zoo.records import Entry, ImagePreprocessing, Weights
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor, nn
 
     from zoo.weights import LoadReport
@@ -48,6 +50,19 @@ DETECTION_HEADS = ("roi_heads.box_predictor", "head.classification_head")
 CLASSIFIERS = ("fc", "classifier", "head", "heads")
 # Further parts that depend on the number of classes.
 SIDE_HEADS = ("AuxLogits", "aux1", "aux2", "aux_classifier", "roi_heads.mask_predictor")
+# Detectors whose backbone torchvision builds with frozen batch norms where it has trained weights, and the eps of these;
+# 0 where it repeats a mistake that the weights were trained with (pytorch/vision pull request 2933).
+FROZEN_NORMS = {
+    "fasterrcnn_resnet50_fpn": 0.0,
+    "fasterrcnn_mobilenet_v3_large_fpn": 1e-5,
+    "fasterrcnn_mobilenet_v3_large_320_fpn": 1e-5,
+    "fcos_resnet50_fpn": 1e-5,
+    "keypointrcnn_resnet50_fpn": 0.0,
+    "maskrcnn_resnet50_fpn": 0.0,
+    "retinanet_resnet50_fpn": 0.0,
+}
+# The zoo's own argument of such a detector: build it so without weights.
+FROZEN_NORM_EPS = "frozen_norm_eps"
 # Arguments that builders take out of their **kwargs by name, so that no signature shows them.
 HIDDEN_ARGUMENTS = {
     "mobilenetv3": {"width_mult", "reduced_tail", "dilated"},
@@ -79,6 +94,7 @@ class TorchvisionBackend:
             summary=f"torchvision's {name}",
             input_shape=_input_shape(name, records[0] if records else None),
             weights=tuple(records),
+            task_options={"first_label": 1} if _family(name)[0] == "detection" else {},  # 0 is the background
         )
 
     def create(
@@ -93,7 +109,7 @@ class TorchvisionBackend:
         if weights is None or weights is False:
             return _build(name, None, arguments), None
         if path is not None:
-            member = next((member for member in members if member.url.endswith(f"/{path.name}")), None)
+            member = _published_as(path, members)
             if member is None:
                 model = _build(name, None, arguments)
                 return model, load_weights(model, read_state_dict(path), head=self.head(model), allow=SIDE_HEADS)
@@ -109,16 +125,19 @@ class TorchvisionBackend:
         return model, load_weights(model, state, head=self.head(model), allow=changed)
 
     def structure(self, name: str, *, weights: WeightsChoice) -> dict[str, object]:
-        """Inception's input transform, and the image size of vision transformers trained on larger images.
+        """Inception's input transform, the image size of vision transformers trained on larger images, and the frozen
+        norms of detectors.
 
         Inception's side heads are left out: torchvision returns their logits in a form of its own, without the weight
         of their loss. The native `googlenet` and `inception_v3` train them.
         """
         if name in ("googlenet", "inception_v3"):
             return {"transform_input": True, "aux_logits": False}
-        if not name.startswith("vit_") or local_file(weights) is not None:
+        path, members = local_file(weights), _members(name)
+        if name in FROZEN_NORMS and (path is None or _published_as(path, members) is not None):
+            return {FROZEN_NORM_EPS: FROZEN_NORMS[name]}
+        if not name.startswith("vit_") or path is not None:
             return {}
-        members = _members(name)
         record = find_weights(f"torchvision:{name}", [_record(member) for member in members], weights)
         member = next(member for member in members if member.name == record.tag)
         return {"image_size": member.meta["min_size"][0]}
@@ -155,6 +174,11 @@ def _members(name: str) -> list[Any]:
     whole = [member for member in records if member.meta.get("categories", True) is not None]
     members = sorted(whole, key=lambda member: member is not default)
     return list(dict.fromkeys(member.meta.get("unquantized", member) for member in members))
+
+
+def _published_as(path: "Path", members: list[Any]) -> Any:
+    """The weight record whose file has the name of `path`, or None."""
+    return next((member for member in members if member.url.endswith(f"/{path.name}")), None)
 
 
 def _family(name: str) -> tuple[str, ...]:
@@ -225,6 +249,8 @@ def _known_arguments(name: str) -> set[str]:
     for part, hidden in HIDDEN_ARGUMENTS.items():
         if part in family:
             known |= hidden
+    if name in FROZEN_NORMS:
+        known |= {FROZEN_NORM_EPS}
     return known - RESERVED
 
 
@@ -241,10 +267,28 @@ def _build(name: str, member: Any, arguments: Mapping[str, object]) -> "nn.Modul
     """A model by torchvision's builder; without a member nothing is loaded, for the backbone neither."""
     builder = _builder(name)
     options: dict[str, Any] = {"weights": member, **arguments}
+    frozen_norm_eps = options.pop(FROZEN_NORM_EPS, None)
     if "weights_backbone" in accepted_arguments(builder):
         options["weights_backbone"] = None
     with naming_arguments(f"torchvision:{name}", lambda: _known_arguments(name)):
-        return builder(**options)
+        model = builder(**options)
+    if frozen_norm_eps is not None and member is None:
+        _freeze_norms(model.get_submodule("backbone"), eps=float(frozen_norm_eps))
+    if _family(name)[0] == "detection" and hasattr(model, "backbone"):
+        model.body = "backbone"  # type: ignore[assignment]  # all else is new, or as good as new, to other classes
+    return model
+
+
+def _freeze_norms(module: "nn.Module", *, eps: float) -> None:
+    """Puts frozen norms in the place of batch norms, as torchvision has them in a trained detector."""
+    from torch import nn
+    from torchvision.ops import FrozenBatchNorm2d
+
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(module, name, FrozenBatchNorm2d(child.num_features, eps=eps))
+        else:
+            _freeze_norms(child, eps=eps)
 
 
 def _build_trained(

@@ -63,7 +63,9 @@ def test_models_get_what_they_take(task):
 
 
 def test_speech_models_at_another_rate_are_warned_of(task, caplog):
-    entry = Entry(name="hf:wav2vec2", task=task.name, builder="transformers:Wav2Vec2ForSequenceClassification", summary="")
+    entry = Entry(
+        name="hf:wav2vec2", task=task.name, builder="transformers:Wav2Vec2ForSequenceClassification", summary=""
+    )
     assert task.model_arguments(entry) == {"num_classes": 3}
     assert "sample_rate_hz=16000" in caplog.text
 
@@ -117,7 +119,9 @@ def test_arrays_are_data_too(waveform_model):
         )
 
 
-@pytest.mark.parametrize("method", ["grad_cam", "grad_cam_plus_plus", "mean_features", "integrated_gradients", "saliency"])
+@pytest.mark.parametrize(
+    "method", ["grad_cam", "grad_cam_plus_plus", "mean_features", "integrated_gradients", "saliency"]
+)
 def test_heat_over_the_spectrogram(task, spectrogram_model, noises, method, tmp_path):
     """Fails if heat depends on the rest of the batch, or lies over something else than the model's own spectrogram."""
     options = {"steps": 4} if method == "integrated_gradients" else None
@@ -125,9 +129,7 @@ def test_heat_over_the_spectrogram(task, spectrogram_model, noises, method, tmp_
     frames = 4800 // 80 + 1
     assert found.heat.shape == (3, 32, frames)
     torch.testing.assert_close(found.inputs, spectrogram_model.frontend(pad_clips(noises)))
-    alone = task.explain(
-        spectrogram_model, noises[2], method=method, target=int(found.target[2]), options=options
-    )
+    alone = task.explain(spectrogram_model, noises[2], method=method, target=int(found.target[2]), options=options)
     torch.testing.assert_close(alone.heat[0], found.heat[2], atol=1e-5, rtol=1e-3)
     assert list(found.view.lengths) == [12, 41, 61]
     found.save(tmp_path / "why.png")

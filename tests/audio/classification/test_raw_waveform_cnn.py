@@ -68,7 +68,9 @@ def test_loudness_does_not_matter():
     assert (standardised(ClipBatch(torch.zeros(1, 5), torch.tensor([5]))) == 0).all()
 
 
-@pytest.mark.parametrize("options", [{"block": "res"}, {"widths": (8,)}, {"num_classes": 0}, {"widths": (), "depths": ()}])
+@pytest.mark.parametrize(
+    "options", [{"block": "res"}, {"widths": (8,)}, {"num_classes": 0}, {"widths": (), "depths": ()}]
+)
 def test_wrong_sizes_are_told(options):
     with pytest.raises(ValueError, match=r"must be one of|needs a width and a depth"):
         RawWaveformCNN(**options)

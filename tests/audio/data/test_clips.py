@@ -52,7 +52,7 @@ def test_a_file_that_is_no_sound_is_named(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"bad.wav {message}"):
         read_clip(str(path), preprocessing=AT_8)
-    with pytest.raises(DataError, match="missing.wav cannot be read"):
+    with pytest.raises(DataError, match=r"missing\.wav cannot be read"):
         read_clip(str(tmp_path / "missing.wav"), preprocessing=AT_8)
 
 
@@ -115,3 +115,14 @@ def test_preprocessing_is_checked():
         preprocessing_from({"sample_rate": 8000})
     with pytest.raises(DataError, match="above 0"):
         preprocessing_from({"sample_rate_hz": 8000, "seconds": 0})
+
+
+def test_silence_is_as_faint_as_the_recording_itself():
+    """Fails if zeros are put around a clip: their -100 dB would be the loudest thing that a log-mel network learns."""
+    only = AugmentStrength(trim=0.0, silence_seconds=0.5, gain_db=0.0, noise=0.0)
+    torch.manual_seed(0)
+    clip = torch.cat([0.3 * torch.sin(torch.arange(4000) / 5), 0.001 * torch.randn(1000)])
+    found = augmented(clip, only, sample_rate_hz=8000)
+    start = next(i for i in range(len(found)) if torch.equal(found[i : i + 50], clip[:50]))
+    assert start > 100
+    assert float(found[:start].std()) == pytest.approx(0.001, rel=0.2)

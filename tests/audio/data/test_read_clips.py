@@ -105,7 +105,9 @@ def test_the_origin_gives_the_same_bundle_again(spoken, monkeypatch):
     assert torch.equal(first[0].waveforms, second[0].waveforms)
     assert torch.equal(first[1], second[1])
     other = next(bundle.train.batches(batch_size=8, shuffle=True, epoch=2))
-    assert first[0].waveforms.shape != other[0].waveforms.shape or not torch.equal(first[0].waveforms, other[0].waveforms)
+    assert first[0].waveforms.shape != other[0].waveforms.shape or not torch.equal(
+        first[0].waveforms, other[0].waveforms
+    )
     path = next(spoken.glob("one_ann*"))
     soundfile.write(path, np.full(900, 0.1), 8000)
     assert read_clips(**bundle.origin).fingerprint != bundle.fingerprint
@@ -222,7 +224,7 @@ def test_a_class_of_one_clip_cannot_be_split(tones, make_tone):
         ("path,label,split\na.wav,x,train\nb.wav,x,\n", "filled in some lines"),
         ("path,label\na.wav,\n", "line 2 has no label"),
         ("path,label\na.wav,x\na.wav,x\n", "is named twice"),
-        ("path,label\nmissing.wav,x\n", "None of the sound files can be read"),
+        ("path,label\nmissing.wav,x\n", "missing.wav cannot be read: No such file"),
     ],
 )
 def test_faulty_tables_are_told(tmp_path, content, message):

@@ -15,7 +15,7 @@ def clips_of(*lengths):
 
 @pytest.mark.parametrize("make", [LogMel, MFCC])
 def test_padding_changes_nothing(make):
-    """Fails if a clip's last frames see other values than zeros after its end: reflection, or what lies in the batch."""
+    """Fails if a clip's last frames see anything but zeros after its end: reflection, or what lies in the batch."""
     frontend = make(sample_rate_hz=8000)
     clips = clips_of(700, 1601, 4000)
     batch = pad_clips(clips)
@@ -69,7 +69,7 @@ def test_settings_follow_the_rate_as_the_paper_has_them(rate, highest, n_fft):
 
 
 def test_cepstra_are_torchaudios():
-    """Fails if the cosine transform is scaled or cut in another way. The level is such that nothing lies 80 dB below."""
+    """Fails if the cosine transform is scaled or cut otherwise. The level is such that nothing lies 80 dB below."""
     (clip,) = clips_of(4000)
     settings = {
         "n_fft": 256, "win_length": 256, "hop_length": 80, "f_min": 50.0, "f_max": 4000.0, "n_mels": 40,
@@ -80,7 +80,7 @@ def test_cepstra_are_torchaudios():
 
 
 def test_front_ends_hold_no_state():
-    """Fails if a run's weights would hold the window: a file of other settings could then not be loaded, or would win."""
+    """Fails if a run's weights would hold the window: those of other settings could not be loaded, or would win."""
     assert not LogMel(sample_rate_hz=8000).state_dict()
     assert not MFCC(sample_rate_hz=8000).state_dict()
     assert {name for name, _ in LogMel(sample_rate_hz=8000).named_buffers()} >= {"mel.spectrogram.window"}

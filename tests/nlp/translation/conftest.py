@@ -63,10 +63,10 @@ def batch() -> Seq2SeqBatch:
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of 160 "words" and their letters in reverse, in capitals, with spaces between: easy to learn."""
+    """A table of 240 "words" and their letters in capitals with spaces between: easy to learn."""
     generator = random.Random(0)
     folder = tmp_path_factory.mktemp("corpus")
-    words = sorted({"".join(generator.choices("abcde", k=generator.randint(1, 4))) for _ in range(260)})[:160]
-    lines = [f"{word}\t{' '.join(reversed(word.upper()))}" for word in words]
+    words = sorted({"".join(generator.choices("abcde", k=generator.randint(1, 4))) for _ in range(400)})[:240]
+    lines = [f"{word}\t{' '.join(word.upper())}" for word in words]
     (folder / "pairs.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder / "pairs.tsv"

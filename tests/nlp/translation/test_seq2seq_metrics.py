@@ -59,7 +59,7 @@ def test_edit_distance_by_hand(one, other, distance):
 
 
 def test_phoneme_error_rate_by_hand():
-    """Of "K AE T" one of three is wrong; the second word fits its second answer: 1 / (3 + 2). One word of two is wrong."""
+    """Of "K AE T" one of three is wrong, the other word fits its second answer: 1 / (3 + 2), and one word of two."""
     texts, answers = ["K AH T", "B IY"], [("K AE T",), ("B AH D IY", "B IY")]
     assert update(PhonemeErrorRate(), texts, answers).compute() == pytest.approx(1 / 5)
     assert update(WordErrorRate(), texts, answers).compute() == pytest.approx(1 / 2)

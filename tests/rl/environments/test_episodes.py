@@ -23,9 +23,7 @@ def right(observations: np.ndarray) -> np.ndarray:
 def play(seeds: list[int], *, epsilon: float = 0.0, limit: int = 500, environment: str = "CartPole-v1") -> Episodes:
     spec = describe_environment(environment)
     made = [make_environment(spec) for _ in seeds]
-    return play_episodes(
-        right, made, seeds, num_actions=spec.num_actions, step_limit=limit, epsilon=epsilon
-    )
+    return play_episodes(right, made, seeds, num_actions=spec.num_actions, step_limit=limit, epsilon=epsilon)
 
 
 def test_return_and_length_of_the_corridor(corridor: str) -> None:

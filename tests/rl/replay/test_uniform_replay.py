@@ -1,6 +1,6 @@
 """The memory against a list of all that happened."""
 
-from dataclasses import dataclass, field
+import copy
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,6 @@ from rl.environments.vector import Step
 from rl.replay.uniform import UniformReplay
 
 GAMMA = 0.9
-
-
-@dataclass
-class Log:
-    """Episodes as they were: a list for each environment of (observations, actions, rewards, terminated)."""
-
-    episodes: list[list[Any]] = field(default_factory=list)
 
 
 def memory(
@@ -153,7 +146,7 @@ def test_state_goes_on_exactly(frames: int) -> None:
     one = memory(capacity=70, num_envs=2, n_step=3, frames=frames)
     play(one, 55, seed=3)
     other = memory(capacity=70, num_envs=2, n_step=3, frames=frames)
-    other.load_state_dict({key: getattr(value, "clone", lambda v=value: v)() for key, value in one.state_dict().items()})
+    other.load_state_dict(copy.deepcopy(one.state_dict()))
     other._random.bit_generator.state = one._random.bit_generator.state
     for replay in (one, other):
         play(replay, 40, seed=4)

@@ -271,9 +271,7 @@ def test_time_limit_keeps_the_value_of_what_follows(corridor: str) -> None:
 )
 def test_it_learns_the_corridor(corridor: str, slots: dict[str, Any]) -> None:
     """Fails if a sign or an index is wrong anywhere: the way out pays 0.8, staying -1."""
-    agent = trainer(
-        corridor, epochs=3, steps=200, lr=5e-3, batch_size=32, gamma=0.9, updates_per_train=4, **slots
-    )
+    agent = trainer(corridor, epochs=3, steps=200, lr=5e-3, batch_size=32, gamma=0.9, updates_per_train=4, **slots)
     history = agent.fit()
     assert history[-1]["mean_return"] == pytest.approx(0.8)
     assert history[-1]["success"] == 1.0

@@ -36,9 +36,7 @@ def trainer(
 
 def update(*, terminated: bool) -> tuple[float, list[list[float]]]:
     table = np.array([[1.0, 2.0], [3.0, 5.0]])
-    error = q_update(
-        table, state=0, action=1, reward=4.0, after=1, terminated=terminated, step_size=0.5, gamma=0.8
-    )
+    error = q_update(table, state=0, action=1, reward=4.0, after=1, terminated=terminated, step_size=0.5, gamma=0.8)
     return error, table.tolist()
 
 

@@ -87,9 +87,7 @@ def test_judging_plays_the_seeds() -> None:
     model = QNetwork()
     source = read_environment("CartPole-v1", validation_episodes=6).validation
     assert source is not None
-    found = [
-        evaluate(model, learning, source.batches(batch_size=size))[0] for size in (6, 4, 6)
-    ]
+    found = [evaluate(model, learning, source.batches(batch_size=size))[0] for size in (6, 4, 6)]
     assert found[0] == found[1] == found[2]
     assert set(found[0]) == {"mean_return", "success", "length"}
     assert found[0]["mean_return"] == found[0]["length"] > 5

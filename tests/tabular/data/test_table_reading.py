@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from tabular.data.reader import read_table, table_bundle
+from tabular.data.encoding import encode
+from tabular.data.reader import read_rows, read_table, table_bundle
 from tabular.data.source import TableBatch
 from zoo.errors import DataError, UnknownNameError
 
@@ -229,3 +230,14 @@ def test_integers_with_gaps_and_own_words_for_missing(tmp_path):
         path, target="size", categorical=["n"], min_frequency=1, missing=[], validation=0.0, show=False
     ).preprocessing
     assert schema.columns[1].categories[""] == ("?", "a", "b")
+
+
+def test_a_runs_own_words_for_missing_hold_for_new_files(tmp_path):
+    """Fails if "-" is refused as a number, or is an unknown category, where training took it for missing."""
+    text = "n,kind,y\n" + "\n".join(f"{'-' if i % 3 == 0 else i},{'-' if i % 4 == 0 else 'a'},{i}.5" for i in range(24))
+    path = write(tmp_path / "t.csv", text)
+    schema = read_table(path, target="y", missing="-", validation=0.0, show=False).preprocessing
+    frame, _ = read_rows([path], schema)
+    assert encode(frame, schema).categories[0].tolist() == [1]
+    again = read_table(path, schema=schema, validation=0.0)
+    assert torch.equal(again.train.table.continuous, encode(frame, schema).continuous)

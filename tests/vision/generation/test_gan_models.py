@@ -218,6 +218,15 @@ def test_noise_is_standard_normal():
     assert values.double().pow(4).mean().item() == pytest.approx(3, abs=0.1)
 
 
+def test_the_ends_of_the_noise(monkeypatch):
+    """Fails if the least or the largest draw becomes infinite, or the two are not alike."""
+    ends = torch.tensor([[0.0, 1 - 2**-24]])
+    monkeypatch.setattr("vision.generation.gan.row_uniforms", lambda rows, **options: ends)
+    low, high = noise_of(torch.tensor([0]), size=2)[0].tolist()
+    assert low == pytest.approx(-5.4, abs=0.1)
+    assert high == pytest.approx(-low)
+
+
 def test_samples_begin_with_the_same_images():
     """Fails if sample(5) shows other images than sample(2), or leaves a trace in torch's generator."""
     model = dcgan(image_size=8, **NARROW).eval()

@@ -172,6 +172,9 @@ def test_each_image_has_noise_of_its_own(bundle):
     hashes = hashes_of(bundle.train.tensors[0])
     assert len(hashes.unique()) == 60
     assert torch.equal(hashes_of(bundle.train.tensors[0][7:9]), hashes[7:9])
+    alike = torch.zeros(2, 1, 16, 16)
+    alike[1, 0, -1, -1] = 1
+    assert len(hashes_of(alike).unique()) == 2
 
 
 def test_a_generator_of_the_data_scores_best(task, bundle):

@@ -25,25 +25,21 @@ def test_size_is_as_stated(entry):
         import_object(entry.builder)(num_clases=2)
 
 
-@pytest.mark.parametrize("encoder", ["resnet18", "resnet34"])
-def test_outputs_are_those_of_segmentation_models(encoder):
+def test_outputs_are_those_of_segmentation_models():
     """With the same tensors, in the same names, in both modes."""
     library = pytest.importorskip("segmentation_models_pytorch")
     torch.manual_seed(0)
-    model = EncoderUNet(encoder=encoder, num_classes=1)
-    reference = library.Unet(encoder, encoder_weights=None)
-    if encoder == "resnet34":
-        assert sum(parameter.numel() for parameter in model.parameters()) == 24_436_369
+    model = EncoderUNet(encoder="resnet34", num_classes=1)
+    reference = library.Unet("resnet34", encoder_weights=None)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 24_436_369
     reference.load_state_dict(model.state_dict(), strict=True)
     x = torch.randn(2, 3, 64, 96)
     for training in (True, False):
         with torch.no_grad():
-            torch.testing.assert_close(
-                model.train(training)(x), reference.train(training)(x), rtol=1e-5, atol=1e-5
-            )
+            torch.testing.assert_close(model.train(training)(x), reference.train(training)(x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("encoder", ["resnet18", "vgg11", "resnet20_cifar", "timm:convnext_atto"])
+@pytest.mark.parametrize("encoder", ["resnet18", "resnet20_cifar", "timm:convnext_atto"])
 @pytest.mark.parametrize("size", [(33, 50), (64, 64)])
 def test_any_size_and_every_parameter(encoder, size):
     """Strides from 1, 2 and 4 on; fails if a map is handed over at the wrong size or a block is not used."""

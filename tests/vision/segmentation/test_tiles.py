@@ -1,5 +1,7 @@
 """Prediction in tiles: equal to the whole image, borders, coverage."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -17,9 +19,7 @@ class Local(nn.Module):
         torch.manual_seed(0)
         padding = 0 if margin else 1
         self.margin = margin
-        self.layers = nn.Sequential(
-            nn.Conv2d(2, 6, 3, padding=padding), nn.Tanh(), nn.Conv2d(6, 3, 3, padding=padding)
-        )
+        self.layers = nn.Sequential(nn.Conv2d(2, 6, 3, padding=padding), nn.Tanh(), nn.Conv2d(6, 3, 3, padding=padding))
 
     def forward(self, x):
         return self.layers(x)
@@ -100,7 +100,7 @@ def test_spans_cover_and_weights_never_vanish(overlap):
         for span in found:
             total[span.start : span.start + 16] += fade(span, overlap=overlap)
         assert (total[:size] > 0.4).all()
-        assert all(after.start <= before.start + 16 - overlap for before, after in zip(found, found[1:], strict=False))
+        assert all(after.start <= before.start + 16 - overlap for before, after in itertools.pairwise(found))
         if size >= 16:
             assert found[-1].start + 16 == size
 

@@ -104,13 +104,10 @@ def test_skips_are_cropped_at_the_middle():
 
 
 @pytest.mark.parametrize("norm", ["none", "batch", "group", "instance"])
-@pytest.mark.parametrize("size", [(32, 32), (37, 51), (4, 5)])
+@pytest.mark.parametrize("size", [(32, 32), (37, 51), (8, 9)])
 def test_padded_takes_any_size(norm, size):
     model = small(padding="same", norm=norm, num_classes=3, in_channels=2)
     x = torch.randn(2, 2, *size)
-    if norm == "instance" and min(size) < 8:
-        model.eval()
-        pytest.skip("an instance norm needs more than one value a map")
     assert model(x).shape == (2, 3, *size)
 
 

@@ -6,6 +6,7 @@ import torch
 import torchvision.models as models
 
 import zoo
+import zoo.heads
 from zoo.backends import get_backend
 from zoo.errors import UnknownArgumentError, UnknownNameError, WeightsError
 
@@ -68,6 +69,42 @@ def test_a_detector_keeps_its_frozen_norms_and_gets_other_classes(tmp_path):
     detections = model.eval()([torch.rand(3, 64, 64)])[0]
     assert set(detections) == {"boxes", "scores", "labels"}
     assert detections["labels"].max() < 3
+
+
+FROZEN = ("retinanet_resnet50_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn")  # eps 0, and 1e-5
+TRAINED_NORMS = ("ssdlite320_mobilenet_v3_large",)
+
+
+def norms(model: torch.nn.Module) -> dict[str, tuple[type, float]]:
+    """Kind and eps of every norm."""
+    return {
+        name: (type(module), getattr(module, "eps"))
+        for name, module in model.named_modules()
+        if "BatchNorm" in type(module).__name__
+    }
+
+
+@pytest.mark.parametrize("name", [*FROZEN, *TRAINED_NORMS])
+def test_a_finished_detector_is_built_again_without_its_weights(tmp_path, name):
+    """Fails if a run of a fine-tuned detector is opened with norms that move, or with another eps."""
+    trained_norms = models.get_model(name, weights=None, weights_backbone=None).state_dict()
+    known = set(trained_norms) - {key for key in trained_norms if name in FROZEN and key.endswith("num_batches_tracked")}
+    path = saved(tmp_path / published_name(name), {key: trained_norms[key] for key in known})
+    arguments = {"num_classes": 3, **backend.structure(name, weights=path)}
+    assert backend.structure(name, weights="default") == {key: arguments[key] for key in arguments if key != "num_classes"}
+    trained, _ = backend.create(name, weights=path, arguments=arguments)
+    again, _ = backend.create(name, weights=None, arguments=arguments)
+    assert norms(again) == norms(trained)
+    again.load_state_dict(trained.state_dict())
+    assert (len(arguments) == 2) == (name in FROZEN)
+
+
+def test_all_of_a_detector_but_its_backbone_is_above_the_body():
+    """Fails if the first stage of fine-tuning trains the last layer alone, and leaves the new classes at random."""
+    model, _ = backend.create("ssdlite320_mobilenet_v3_large", weights=None, arguments={"num_classes": 3})
+    assert zoo.heads.parts_above_body(model) == ("head",)
+    assert backend.info("ssdlite320_mobilenet_v3_large").task_options == {"first_label": 1}
+    assert backend.info("resnet18").task_options == {}
 
 
 def test_segmentation_gets_both_heads_anew(tmp_path):
