@@ -1,7 +1,8 @@
-"""Beam search over a batch of sentences with a cache, against a loop over sentences and hypotheses without one.
+"""Beam search over a batch of sentences, against loops: over sentences, and over their hypotheses too without a cache.
 
-Both give the same sentences, which is checked; the contestants take turns on one thread and the median counts. The
-model has random weights. Run: python -P benchmarks/decoding.py   (--model seq2seq_bahdanau for a recurrent one)
+All give the same sentences, but for ties within rounding, which is counted; the contestants take turns on one thread
+and the median of their CPU seconds counts. The model has random weights.
+Run: python -P benchmarks/decoding.py   (--model seq2seq_bahdanau for a recurrent one)
 """
 
 import argparse
@@ -57,7 +58,7 @@ def main() -> None:
     """Prints one line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="transformer_multi30k")
-    parser.add_argument("--sentences", type=int, default=16)
+    parser.add_argument("--sentences", type=int, default=32)
     parser.add_argument("--beam-size", type=int, default=5)
     parser.add_argument("--length", type=int, default=20, help="tokens decoded for each sentence")
     parser.add_argument("--rounds", type=int, default=3)
@@ -69,23 +70,29 @@ def main() -> None:
     source = torch.randint(4, 5000, (arguments.sentences, 18))
     mask = torch.arange(18) < lengths[:, None]
     sizes = {"beam_size": arguments.beam_size, "max_length": arguments.length}
-    seconds: dict[str, list[float]] = {"one_by_one": [], "batched": []}
-    same = 0
+    seconds: dict[str, list[float]] = {"batched": [], "sentence by sentence": [], "no cache": []}
+    results: dict[str, list[list[int]]] = {}
     with torch.no_grad():
         for _ in range(arguments.rounds):
-            start = time.process_time()
-            plain = one_by_one(model, source, mask, **sizes)
-            middle = time.process_time()
-            fast = batched(model, source, mask, **sizes)
-            seconds["one_by_one"].append(middle - start)
-            seconds["batched"].append(time.process_time() - middle)
-            same = sum(one == other for one, other in zip(plain, fast, strict=True))
-    slow, quick = (statistics.median(seconds[name]) for name in ("one_by_one", "batched"))
-    print(
-        f"{arguments.model}: {arguments.sentences} sentences, beam {arguments.beam_size}, {arguments.length} tokens: "
-        f"batched {quick:.2f} s of CPU, one by one {slow:.2f} s, {slow / quick:.1f}x (5x is wanted); "
-        f"{same} of {len(source)} results are the same"
-    )
+            for name, taken in seconds.items():
+                start = time.process_time()
+                if name == "batched":
+                    results[name] = batched(model, source, mask, **sizes)
+                elif name == "no cache":
+                    results[name] = one_by_one(model, source, mask, **sizes)
+                else:
+                    rows = [
+                        (source[row : row + 1, :size], mask[row : row + 1, :size]) for row, size in enumerate(lengths)
+                    ]
+                    results[name] = [batched(model, *pair, **sizes)[0] for pair in rows]
+                taken.append(time.process_time() - start)
+    quick = statistics.median(seconds.pop("batched"))
+    print(f"{arguments.model}: {len(source)} sentences, beam {arguments.beam_size}, {arguments.length} tokens")
+    print(f"  batched: {quick:.2f} s of CPU")
+    for name, taken in seconds.items():
+        slow = statistics.median(taken)
+        same = sum(one == other for one, other in zip(results[name], results["batched"], strict=True))
+        print(f"  {name}: {slow:.2f} s, {slow / quick:.1f}x (5x is wanted); {same} of {len(source)} results the same")
 
 
 if __name__ == "__main__":

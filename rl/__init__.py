@@ -1,1 +1,1 @@
-"""Reinforcement learning: agents and environments. Its catalogue is empty so far."""
+"""Reinforcement learning: environments, replay memories, and agents that learn the values of their actions."""

@@ -92,9 +92,9 @@ class ActingTrainer(Trainer):
 
     def count(self, step: Step) -> int:
         """Adds a step of all environments to the counters and to the record of episodes; returns how many acted."""
-        self._returns += np.where(step.real, step.rewards, 0.0)
-        ended = np.flatnonzero(step.terminated | step.truncated)
-        for index in ended:
+        self._returns += step.rewards * step.real
+        ends = step.terminated | step.truncated
+        for index in np.flatnonzero(ends) if ends.any() else ():
             for means in (self.window.recent, self.window.epoch):
                 means.add("mean_return", float(self._returns[index]), 1.0)
             self._returns[index] = 0.0

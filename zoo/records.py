@@ -107,7 +107,8 @@ class Entry:
     recipe:      options of training where the user gives none, such as the paper's learning rate: arguments of
                  `zoo.train`, by name.
     weight_arguments: arguments of the builder that name trained weights of a part, with the value that fine-tuning
-                 uses where the user gives none. They only fill the part, so a finished run is built without them.
+                 uses where the user gives none, None where there are none to be had. They only fill the part, so a
+                 finished run is built without them.
     """
 
     name: str

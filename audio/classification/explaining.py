@@ -32,9 +32,9 @@ def explain_clips(
 ) -> Explanation:
     """Heat [B, F, T'] over the spectrogram of a model with a `frontend`, else [B, T] over the waveform.
 
-    Every method works on a spectrogram; integrated gradients start from silence there, unless told otherwise. On the
-    waveform the gradient methods do, and those that weigh the maps of a layer if `layer` names one, or the model does
-    by its attribute `last_map`.
+    Every method works on a spectrogram: a CAM looks at what the model's `explained_layer` names, if it has that, and
+    integrated gradients start from silence. On the waveform the gradient methods work, and those that weigh the maps of
+    a layer if `layer` names one, or the model does by its attribute `last_map`.
     """
     frontend = getattr(model, "frontend", None)
     if not isinstance(frontend, LogMel):
@@ -44,6 +44,9 @@ def explain_clips(
     view = SpectrogramView(
         hop_seconds=frontend.hop_seconds, frequencies_hz=frontend.frequencies_hz, lengths=frames.tolist()
     )
+    if layer is None and method in METHODS and issubclass(METHODS[method], LayerMethod):
+        find = getattr(model, "explained_layer", None)
+        layer = None if find is None else find(int(frames.max()))
     if isinstance(layer, str):
         layer = f"model.{layer}"
     if method == "integrated_gradients":

@@ -17,6 +17,8 @@ from audio.data.clips import ClipBatch, as_clips
 from audio.layers.frontend import LogMel, SpecAugment
 from audio.layers.masked import MaskedBatchNorm, over_channels, valid_positions
 
+EXPLAINED_CELLS = 4
+
 
 class SpectrogramCNN(nn.Module):
     """Clips, or waveforms [B, T'], to logits [B, num_classes].
@@ -80,6 +82,15 @@ class SpectrogramCNN(nn.Module):
             x = self.dropout(block(x, frames))
             frames = frames // 2 if block.pool else frames
         return x, over_channels(valid_positions(frames, x.shape[3]), x)
+
+    def explained_layer(self, num_frames: int) -> str:
+        """The last block whose map of spectrograms of `num_frames` has EXPLAINED_CELLS each way, else the first one.
+
+        The last block's own map of half a second of speech has two cells by three, which shows no more than "early".
+        """
+        shorter = min(self.frontend.num_mels, num_frames)
+        cells = {name: shorter >> min(number, self.num_pools) for number, name in enumerate(self.block_names, 1)}
+        return next((name for name in reversed(cells) if cells[name] >= EXPLAINED_CELLS), self.block_names[0])
 
     def forward(self, clips: ClipBatch | Tensor) -> Tensor:
         x, mask = self.forward_features(clips)

@@ -181,10 +181,11 @@ class AudioClassification(Task):
         if isinstance(target, str):
             check_name("class", target, self.classes)
             target = self.classes.index(target)
-        rate = SPEECH_RATE_HZ if self.preprocessing is None else self.preprocessing.sample_rate_hz
+        own = getattr(model, "sample_rate_hz", SPEECH_RATE_HZ)
+        rate = own if self.preprocessing is None else self.preprocessing.sample_rate_hz
         return explain_clips(
             model, _on_device(inputs, model), method=method, target=target, layer=layer, options=options,
-            labels=self.classes, sample_rate_hz=getattr(model, "sample_rate_hz", rate),
+            labels=self.classes, sample_rate_hz=rate,
         )  # fmt: skip
 
     def picture(self, model: nn.Module, inputs: Any, predictions: Sequence[Prediction]) -> "Figure | None":

@@ -171,7 +171,8 @@ class AugmentStrength:
 
     trim:            most that is cut off, share of the clip, divided at random between its start and its end.
     silence_seconds: most silence put before it, and as much again after it; trim and silence together shift it in time.
-                     It is noise as faint as the clip's quietest moments: no recording has stretches of zeros.
+                     It is noise as faint as the clip's quietest moments, and 40 dB below the clip at least: no
+                     recording has stretches of zeros.
     gain_db:         most that it is made louder or softer.
     noise:           probability of white noise.
     noise_snr_db:    least and most power of the clip over that of the noise.
@@ -206,7 +207,7 @@ def augmented(waveform: Tensor, strength: AugmentStrength, *, sample_rate_hz: in
 
 
 def _noise_floor(waveform: Tensor, sample_rate_hz: int) -> Tensor:
-    """The root mean square of the quietest tenth of a waveform's stretches of 10 ms, []."""
+    """The root mean square [] of the quietest tenth of a waveform's stretches of 10 ms, or 1 % of the whole one's."""
     size = max(1, min(sample_rate_hz // 100, len(waveform)))
     power = waveform[: len(waveform) // size * size].view(-1, size).square().mean(1)
-    return power.quantile(0.1).sqrt()
+    return torch.minimum(power.quantile(0.1), 1e-4 * waveform.square().mean()).sqrt()

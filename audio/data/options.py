@@ -27,6 +27,7 @@ class ReadingOptions:
     leave_out:      groups that are the test part: "jackson" leaves out one speaker.
     test_where:     values that make a clip part of the test part, by field or column: {"index": [0, 1, 2, 3, 4]}.
     augment:        how much training clips are changed at random: cut, shifted, made louder or softer, noise.
+                    None is "none", which is how the command line reads that word.
     on_error:       "raise" stops at files that are unusable; "skip" reads every file once beforehand, leaves the bad
                     ones out and reports them in `Bundle.skipped`. Silent clips are found where files are read.
     shortest_seconds, longest_seconds: of a usable file; the second does not count where `seconds` is given.

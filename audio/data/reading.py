@@ -47,7 +47,7 @@ def read_clips(
     group_column: str = "speaker",
     leave_out: str | Sequence[str] | None = None,
     test_where: Mapping[str, Any] | None = None,
-    augment: Augment = "standard",
+    augment: Augment | None = "standard",
     on_error: OnError = "raise",
     shortest_seconds: float = 0.02,
     longest_seconds: float = 60.0,
@@ -76,9 +76,9 @@ def read_clips(
     options = ReadingOptions(
         sample_rate_hz=sample_rate_hz, seconds=seconds, classes=classes, validation=validation, test=test, seed=seed,
         split=split, pattern=pattern, group_column=group_column, leave_out=leave_out, test_where=test_where,
-        augment=augment, on_error=on_error, shortest_seconds=shortest_seconds, longest_seconds=longest_seconds,
-        by_length=by_length, in_memory=in_memory, num_workers=num_workers, path_column=path_column,
-        label_column=label_column, split_column=split_column,
+        augment=augment or "none", on_error=on_error, shortest_seconds=shortest_seconds,
+        longest_seconds=longest_seconds, by_length=by_length, in_memory=in_memory, num_workers=num_workers,
+        path_column=path_column, label_column=label_column, split_column=split_column,
     )  # fmt: skip
     return _read(
         Path(os.path.abspath(path)), None if preprocessing is None else preprocessing_from(preprocessing), options

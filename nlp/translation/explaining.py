@@ -6,7 +6,8 @@ Differs from the papers: nothing known.
 Shapes: B sentences, S source tokens, T target tokens, D embedding, V vocabulary.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -82,15 +83,23 @@ def attention_of(model: nn.Module, pairs: Seq2SeqBatch, targets: Tensor) -> Tens
             weights: Tensor = own(pairs)
             return weights.float()
         if can_generate(model):
-            output = model(**_call(model, pairs, targets), output_attentions=True)
+            with _showing_weights(model):
+                output = model(**_call(model, pairs, targets), output_attentions=True)
             layers = getattr(output, "cross_attentions", None)
             if layers and layers[-1] is not None:
                 return layers[-1].float().mean(dim=1)  # type: ignore[no-any-return]
-            raise ValueError(
-                "This model keeps no attention weights: build it with attn_implementation='eager', or explain by "
-                "method='integrated_gradients'."
-            )
     raise ValueError(f"{type(model).__name__} has no attention to look at; use method='integrated_gradients'.")
+
+
+@contextmanager
+def _showing_weights(model: Any) -> Iterator[None]:
+    """Inside, a model of transformers computes attention by the one implementation that keeps its weights."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
 
 
 def _target_ids(

@@ -67,14 +67,8 @@ def read_pairs(
     """
     check_name("way to treat errors", on_error, ("raise", "skip"))
     split_fractions(validation=validation, test=test)  # for its checks
-    if tokenizer is None and isinstance(preprocessing, TextPreprocessing):
-        tokenizer, tokenizer_options, joint = "hf", {"reference": preprocessing.tokenizer}, True
-        max_length = max_length or preprocessing.max_length
-    elif tokenizer is None and isinstance(preprocessing, PairOptions):
-        tokenizer, joint = preprocessing.tokenizer, preprocessing.joint or joint
-        tokenizer_options = tokenizer_options or preprocessing.tokenizer_options
-    choice = _Choice(
-        tokenizer or "whitespace", target_tokenizer, tokenizer_options, target_tokenizer_options, joint, max_length
+    choice = _choose(
+        tokenizer, target_tokenizer, tokenizer_options, target_tokenizer_options, joint, max_length, preprocessing
     )
     root = Path(os.path.abspath(path))
     other = None if target_path is None else Path(os.path.abspath(target_path))
@@ -89,10 +83,26 @@ def read_pairs(
     parts = list_pairs(root, target_path=other, source=source, target=target, faults=faults)
     skipped = faults.check(on_error)
     parts = _split(parts, {VALIDATION: validation, TEST: test}, seed)
-    for name, pairs in parts.items():
-        if not len(pairs):
-            raise DataError(f"{pairs.file} has no pair for the {name} part.")
     return _bundle(parts, choice.tokenizers(parts[TRAIN]), merge_answers, origin, skipped)
+
+
+def _choose(
+    source: TokenizerChoice | None,
+    target: TokenizerChoice | None,
+    options: Mapping[str, Any] | None,
+    target_options: Mapping[str, Any] | None,
+    joint: bool,
+    max_length: int | None,
+    preprocessing: TextPreprocessing | PairOptions | None,
+) -> "_Choice":
+    """What the user wants, and where nothing is said what the model wants."""
+    if source is None and isinstance(preprocessing, TextPreprocessing):
+        source, options, joint = "hf", {"reference": preprocessing.tokenizer}, True
+        max_length = max_length or preprocessing.max_length
+    elif source is None and isinstance(preprocessing, PairOptions):
+        source, joint = preprocessing.tokenizer, preprocessing.joint or joint
+        options = options or preprocessing.tokenizer_options
+    return _Choice(source or "whitespace", target, options, target_options, joint, max_length)
 
 
 class _Choice:
@@ -154,7 +164,13 @@ def _plain(choice: TokenizerChoice) -> str | dict[str, Any]:
 
 
 def _split(parts: dict[str, Pairs], shares: Mapping[str, float], seed: int) -> dict[str, Pairs]:
-    """The parts with shares of the training part for those that the data do not name, by source."""
+    """The parts with shares of the training part for those that the data do not name, by source.
+
+    Raises: DataError for a part without pairs, and too few different sources.
+    """
+    for name, pairs in parts.items():
+        if not len(pairs):
+            raise DataError(f"{pairs.file} has no pair for the {name} part.")
     wanted = {name: share for name, share in shares.items() if share and name not in parts}
     if not wanted:
         return parts

@@ -120,17 +120,12 @@ def read_environment(
     spec = describe_environment(
         name, options=options, wrappers=wrappers, frames=frames, max_episode_steps=max_episode_steps
     )
-    atari = "atari" in spec.wrappers
-    steps = steps_per_epoch or (ATARI_STEPS_PER_EPOCH if atari else STEPS_PER_EPOCH)
-    usual = NUMBERED_VALIDATION_EPISODES if spec.num_states is not None else VALIDATION_EPISODES
-    held_out = (ATARI_VALIDATION_EPISODES if atari else usual) if validation_episodes is None else validation_episodes
-    kept_back = (ATARI_TEST_EPISODES if atari else TEST_EPISODES) if test_episodes is None else test_episodes
-    for what, number, least in (
-        ("num_envs", num_envs, 1), ("steps_per_epoch", steps, 1),
-        ("validation_episodes", held_out, 0), ("test_episodes", kept_back, 0),
-    ):  # fmt: skip
-        if number < least:
-            raise DataError(f"{what} is {number}; at least {least} is needed.")
+    usual = _usual_sizes(spec)
+    steps = usual[0] if steps_per_epoch is None else steps_per_epoch
+    held_out = usual[1] if validation_episodes is None else validation_episodes
+    kept_back = usual[2] if test_episodes is None else test_episodes
+    _check_least(1, num_envs=num_envs, steps_per_epoch=steps)
+    _check_least(0, validation_episodes=held_out, test_episodes=kept_back)
     origin = {
         "path": name, "input_shape": None if input_shape is None else list(input_shape),
         "options": dict(options or {}), "wrappers": list(spec.wrappers), "max_episode_steps": max_episode_steps,
@@ -148,6 +143,21 @@ def read_environment(
         origin=origin,
         fingerprint=fingerprint_of(sorted(asdict(spec).items()), num_envs, steps, held_out, kept_back, seed),
     )
+
+
+def _usual_sizes(spec: EnvironmentSpec) -> tuple[int, int, int]:
+    """Steps of an epoch, and episodes of validation and test, where the user gives none."""
+    if "atari" in spec.wrappers:
+        return ATARI_STEPS_PER_EPOCH, ATARI_VALIDATION_EPISODES, ATARI_TEST_EPISODES
+    held_out = VALIDATION_EPISODES if spec.num_states is None else NUMBERED_VALIDATION_EPISODES
+    return STEPS_PER_EPOCH, held_out, TEST_EPISODES
+
+
+def _check_least(least: int, **numbers: int) -> None:
+    """Raises DataError for a number below the least one that makes sense."""
+    for name, number in numbers.items():
+        if number < least:
+            raise DataError(f"{name} is {number}; at least {least} is needed.")
 
 
 def training_seed(seed: int) -> int:

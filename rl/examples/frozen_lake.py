@@ -24,7 +24,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         run = train(
-            "q_learning", arguments.data, epochs=20 if arguments.quick else arguments.epochs, seed=arguments.seed,
+            "q_learning", arguments.data, epochs=5 if arguments.quick else arguments.epochs, seed=arguments.seed,
             out=arguments.out,
         )  # fmt: skip
     except ZooError as error:

@@ -1,6 +1,6 @@
 """Plays Pong from pixels with the network and the settings of Mnih et al. 2015.
 
-Run: python -m rl.examples.pong --epochs 40   (10 million steps: days on a CPU, hours on a GPU; --quick for a minute)
+Run: python -m rl.examples.pong --epochs 40   (10 million steps, for a GPU; --quick for a minute)
 It needs pip install "domain-zoo[atari]". Ctrl-C stops and keeps the state; `zoo resume RUN` goes on exactly.
 """
 

@@ -182,11 +182,10 @@ class UniformReplay:
         if not self._count:
             raise ValueError("The memory is empty: store transitions before drawing a batch.")
         slots = self._random.integers(0, self._filled, batch_size)
-        while True:
-            bad = np.flatnonzero(~self.ready[slots])
-            if not len(bad):
-                return slots
+        while not (ready := self.ready[slots]).all():  # the ends of episodes, and what still waits, are drawn anew
+            bad = np.flatnonzero(~ready)
             slots[bad] = self._random.integers(0, self._filled, len(bad))
+        return slots
 
     def _gather(self, slots: np.ndarray, weights: np.ndarray | None) -> Transitions:
         steps: int | np.ndarray = 1

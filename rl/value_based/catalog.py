@@ -29,6 +29,11 @@ NATURE_OPTIONS = {
     "target_update_every": 40_000, "initial_epsilon": 1.0, "final_epsilon": 0.1, "exploration_steps": 1_000_000,
     "evaluation_epsilon": 0.05, "clip_rewards": True,
 }  # fmt: skip
+# -- Adam at the rate of Hessel et al. 2018, arXiv:1710.02298, table 1, in place of the paper's centred RMSProp.
+NATURE_RECIPE = {
+    "epochs": 200, "lr": 6.25e-5, "optimizer": "adam", "optimizer_options": {"eps": 1.5e-4}, "batch_size": 32,
+    "clip_norm": None, "checkpoint_seconds": 1800.0, "log_every_steps": 1000,
+}  # fmt: skip
 
 MODELS: tuple[Entry, ...] = (
     Entry(
@@ -63,11 +68,7 @@ MODELS: tuple[Entry, ...] = (
         name="dqn_nature", task=TASK, builder="rl.value_based.networks:NatureQNetwork", paper=NATURE,
         num_params=1_687_206, input_shape=(4, 84, 84),
         summary="The convolutional Q-network that learned 49 Atari games from pixels",
-        task_options=NATURE_OPTIONS,
-        recipe={
-            "epochs": 200, "lr": 6.25e-5, "optimizer": "adam", "optimizer_options": {"eps": 1.5e-4}, "batch_size": 32,
-            "clip_norm": None, "checkpoint_seconds": 1800.0, "log_every_steps": 1000,
-        },
+        task_options=NATURE_OPTIONS, recipe=NATURE_RECIPE,
     ),
 )  # fmt: skip
 

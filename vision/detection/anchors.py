@@ -22,11 +22,11 @@ class Anchors:
 
     def __init__(self, *, sizes: Sequence[Sequence[float]], aspect_ratios: Sequence[float]) -> None:
         if not sizes or not all(sizes) or not aspect_ratios:
-            raise ValueError(f"Every level needs a size and an aspect ratio, got {sizes} and {aspect_ratios}.")
+            raise ValueError(f"Sizes and aspect ratios are needed for every level, got {sizes} and {aspect_ratios}.")
         if min(min(level) for level in sizes) <= 0 or min(aspect_ratios) <= 0:
             raise ValueError(f"Sizes and aspect ratios must be above 0, got {sizes} and {aspect_ratios}.")
         if len({len(level) for level in sizes}) > 1:
-            raise ValueError(f"One head serves all levels, so each needs as many sizes as the others, got {sizes}.")
+            raise ValueError(f"Sizes must be as many on one level as on another, as one head serves all; got {sizes}.")
         self.sizes = tuple(tuple(level) for level in sizes)
         self.aspect_ratios = tuple(aspect_ratios)
         self._cells = [cell_anchors(level, self.aspect_ratios) for level in self.sizes]

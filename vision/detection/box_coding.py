@@ -1,7 +1,7 @@
 """Boxes as offsets from other boxes: what detectors regress.
 
-Source: Girshick et al. 2014, arXiv:1311.2524, appendix C; the weights after Girshick 2015, arXiv:1504.08083, section 2.3
-    (targets of unit variance).
+Source: Girshick et al. 2014, arXiv:1311.2524, appendix C; the weights after Girshick 2015, arXiv:1504.08083, section
+    2.3 (targets of unit variance).
 Differs from the paper: widths and heights grow by a factor of 62.5 at most, so that the exponential cannot overflow.
 Shapes: N boxes (x1, y1, x2, y2), K boxes predicted for each.
 """

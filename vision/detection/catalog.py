@@ -11,7 +11,7 @@ FASTER_RCNN = Paper(
 BUILDER = "vision.detection.faster_rcnn:FasterRCNN"
 # -- Lin et al. 2017, arXiv:1612.03144, section 5.1: 0.02 for 16 images at a time, here scaled to 4.
 FPN_RECIPE = {
-    "optimizer": "momentum", "lr": 0.005, "batch_size": 4, "weight_decay": 1e-4, "warmup_steps": 500
+    "optimizer": "momentum", "lr": 0.005, "batch_size": 4, "weight_decay": 1e-4
 }  # fmt: skip
 
 FASTER_RCNN_COCO = Weights(

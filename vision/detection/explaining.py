@@ -127,7 +127,10 @@ def _score_of(box: Tensor, label: int) -> Callable[[Any], Tensor]:
 
 
 def _most_telling_layer(single: OneImage, batch: Tensor, objective: Callable[[Any], Tensor]) -> str:
-    """Of the backbone's last map of each size, the one whose values and gradients weigh most in the score."""
+    """Of the backbone's last map of each size, the one whose values and gradients weigh most in the score.
+
+    Where there is a pyramid, its maps alone count: they are what the heads see.
+    """
     from zoo.explanation.hooks import borrowed, run_and_capture
     from zoo.explanation.layers import trace
     from zoo.explanation.targets import gradients
@@ -140,15 +143,16 @@ def _most_telling_layer(single: OneImage, batch: Tensor, objective: Callable[[An
             if call.name.startswith(f"{INSIDE}backbone.") and call.shape is not None and len(call.shape) == 4
         }
         names = [name for (height, width), name in maps.items() if height * width > 1]
+        names = [name for name in names if name.startswith(f"{INSIDE}backbone.fpn.")] or names
         if not names:
             raise ValueError("The model has no part called backbone that gives maps; name one of its layers by layer=.")
         found, captured = run_and_capture(single, batch.clone(), names)
         slopes = gradients(objective(found), list(captured.values()))
-        weights = [
-            0.0 if slope is None else float((slope * value.detach()).abs().sum())
-            for slope, value in zip(slopes, captured.values(), strict=True)
-        ]
-    return names[max(range(len(names)), key=weights.__getitem__)]
+        weights = {
+            name: 0.0 if slope is None else float((slope * value.detach()).abs().sum())
+            for slope, (name, value) in zip(slopes, captured.items(), strict=True)
+        }
+    return max(weights, key=weights.__getitem__)
 
 
 def _seen_by_backbone(single: OneImage, batch: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -7,6 +7,7 @@ Tensor names are those of torchvision's fasterrcnn_resnet50_fpn where the backbo
 Shapes: B images, N boxes (x1, y1, x2, y2) of an image, h x w pixels of an image.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, ClassVar, Literal, get_args
@@ -35,8 +36,8 @@ class FasterRCNN(nn.Module):
     the probability of the class, best first.
 
     images:            B tensors [C, h, w] on the scale 0..1, of any sizes.
-    targets:           of each image "boxes" [N, 4] in its pixels and "labels" [N], the classes counted from 0; what else
-                       is in them is not looked at. An image may have no boxes.
+    targets:           of each image "boxes" [N, 4] in its pixels and "labels" [N], the classes counted from 0; all else
+                       is left alone. An image may have no boxes.
     backbone:          name of an encoder, such as "resnet50" or "timm:convnext_tiny" (vision.encoders).
     backbone_weights:  tag or file of the backbone's trained weights; None initialises at random.
     strides:           of the backbone's maps that the pyramid is built on, each twice the one before.
@@ -93,7 +94,7 @@ class FasterRCNN(nn.Module):
         self.rpn = RegionProposalNetwork(
             in_channels=pyramid_channels,
             anchors=Anchors(sizes=[(size,) for size in anchor_sizes], aspect_ratios=aspect_ratios),
-            num_proposals=tuple(num_proposals),
+            num_proposals=(num_proposals[0], num_proposals[1]),
             num_samples=rpn_samples,
         )
         self.roi_heads = RoIHeads(
@@ -181,7 +182,7 @@ def _check_counts(**counts: int) -> None:
 
 
 def _check_levels(strides: Sequence[int], anchor_sizes: Sequence[Any]) -> None:
-    if not strides or any(2 * first != second for first, second in zip(strides, strides[1:], strict=False)):
+    if not strides or any(2 * first != second for first, second in itertools.pairwise(strides)):
         raise ValueError(f"strides must double from one level to the next, (8, 16, 32) for instance; got {strides}.")
     if len(anchor_sizes) != len(strides) + 1:
         raise ValueError(

@@ -59,7 +59,9 @@ class PyramidBackbone(nn.Module):
             )
         self.body = body
         self.levels = [index[stride] for stride in strides]
-        self.fpn = FeaturePyramid(in_channels=[info[level].channels for level in self.levels], out_channels=out_channels)
+        self.fpn = FeaturePyramid(
+            in_channels=[info[level].channels for level in self.levels], out_channels=out_channels
+        )
 
     def forward(self, images: Tensor) -> list[Tensor]:
         maps = self.body.forward_features(images)  # type: ignore[operator]

@@ -29,9 +29,7 @@ class ImageBatch(NamedTuple):
     originals: list[tuple[int, int]]
 
 
-def make_batch(
-    images: Sequence[Tensor], *, mean: Tensor, std: Tensor, min_size: int, max_size: int
-) -> ImageBatch:
+def make_batch(images: Sequence[Tensor], *, mean: Tensor, std: Tensor, min_size: int, max_size: int) -> ImageBatch:
     """Images [C, h, w] on the scale 0..1 to a batch.
 
     mean, std: [C, 1, 1].
@@ -40,9 +38,7 @@ def make_batch(
     """
     resized = [_resized((_checked(image) - mean) / std, min_size, max_size) for image in images]
     sizes = [(image.shape[-2], image.shape[-1]) for image in resized]
-    height, width = (
-        math.ceil(max(size[axis] for size in sizes) / DIVISIBLE_BY) * DIVISIBLE_BY for axis in (0, 1)
-    )
+    height, width = (math.ceil(max(size[axis] for size in sizes) / DIVISIBLE_BY) * DIVISIBLE_BY for axis in (0, 1))
     if all(size == (height, width) for size in sizes):
         pixels = torch.stack(resized)
     else:

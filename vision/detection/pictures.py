@@ -29,9 +29,7 @@ def boxes_figure(images: Sequence[Tensor], boxes: Sequence[Sequence[Found]], *, 
     return figure
 
 
-def examples_figure(
-    examples: Sequence[Example], *, classes: Sequence[str], score_threshold: float
-) -> "Figure":
+def examples_figure(examples: Sequence[Example], *, classes: Sequence[str], score_threshold: float) -> "Figure":
     """A row for each image: the true boxes on the left, on the right what was found with `score_threshold` or more."""
     images = [example.image.float() / 255 for example in examples for _ in range(2)]
     figure, axes = _panels(images, rows=len(examples), columns=2)
@@ -82,7 +80,9 @@ def _panels(images: Sequence[Tensor], *, rows: int, columns: int) -> "tuple[Figu
     from matplotlib.figure import Figure
 
     height = max(image.shape[1] / image.shape[2] for image in images) * PANEL_INCHES + 0.3
-    figure = Figure(figsize=(columns * PANEL_INCHES, rows * min(height, 3 * PANEL_INCHES)), dpi=120, layout="constrained")
+    figure = Figure(
+        figsize=(columns * PANEL_INCHES, rows * min(height, 3 * PANEL_INCHES)), dpi=120, layout="constrained"
+    )
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes:
         axis.set_axis_off()

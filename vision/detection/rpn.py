@@ -1,6 +1,7 @@
 """Region proposal network: which of the anchors hold an object, and where exactly.
 
-Source: Ren et al. 2015, arXiv:1506.01497, section 3.1; on a pyramid after Lin et al. 2017, arXiv:1612.03144, section 4.1.
+Source: Ren et al. 2015, arXiv:1506.01497, section 3.1; on a pyramid after Lin et al. 2017, arXiv:1612.03144,
+    section 4.1.
 Differs from the paper: as in torchvision, one logit for "object" in place of two; the regression loss is divided by the
     number of sampled anchors (lambda / N_reg of the paper's equation 1 is then 1 / N_cls), with a smooth L1 that turns
     at 1 / 9; proposals are suppressed level by level.
@@ -50,16 +51,15 @@ class RPNHead(nn.Module):
 
 
 class RegionProposalNetwork(nn.Module):
-    """A batch and its maps to proposals [P, 4] of each image, in pixels of the batch, best first; in training losses too.
+    """A batch and its maps to proposals [P, 4] of each image, in pixels of the batch, best first; in training also
+    to losses.
 
     num_proposals: in training and in evaluation: most of each level before non-maximum suppression, and of each image
                    after it.
     num_samples:   anchors of each image that the losses see.
     """
 
-    def __init__(
-        self, *, in_channels: int, anchors: Anchors, num_proposals: tuple[int, int], num_samples: int
-    ) -> None:
+    def __init__(self, *, in_channels: int, anchors: Anchors, num_proposals: tuple[int, int], num_samples: int) -> None:
         super().__init__()
         self.head = RPNHead(in_channels=in_channels, num_anchors=anchors.num_per_cell)
         self.anchors = anchors
@@ -84,7 +84,11 @@ class RegionProposalNetwork(nn.Module):
 
     @torch.no_grad()
     def propose(
-        self, logits: Sequence[Tensor], offsets: Sequence[Tensor], anchors: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
+        self,
+        logits: Sequence[Tensor],
+        offsets: Sequence[Tensor],
+        anchors: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
     ) -> list[Tensor]:
         """The best anchors of each image, moved by their offsets, without those that overlap a better one."""
         from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
@@ -110,18 +114,14 @@ class RegionProposalNetwork(nn.Module):
         """The paper's equation 1 on a sample of each image's anchors. logits: [B, N], offsets: [B, N, 4]."""
         chosen_logits, labels, chosen_offsets, wanted = [], [], [], []
         for image, truths in enumerate(boxes):
-            matches = match_boxes(
-                truths, anchors, high=OBJECT_OVERLAP, low=BACKGROUND_OVERLAP, keep_best=True
-            )
+            matches = match_boxes(truths, anchors, high=OBJECT_OVERLAP, low=BACKGROUND_OVERLAP, keep_best=True)
             positive, negative = sample_balanced(matches, count=self.num_samples, positive_share=POSITIVE_SHARE)
             chosen_logits.append(logits[image, torch.cat((positive, negative))])
             labels.append(torch.cat((torch.ones_like(positive), torch.zeros_like(negative))))
             chosen_offsets.append(offsets[image, positive])
             wanted.append(encode_boxes(truths[matches[positive]], anchors[positive]))
         sampled = torch.cat(chosen_logits)
-        distance = F.smooth_l1_loss(
-            torch.cat(chosen_offsets), torch.cat(wanted), beta=SMOOTH_L1_BETA, reduction="sum"
-        )
+        distance = F.smooth_l1_loss(torch.cat(chosen_offsets), torch.cat(wanted), beta=SMOOTH_L1_BETA, reduction="sum")
         return {
             "loss_objectness": F.binary_cross_entropy_with_logits(sampled, torch.cat(labels).to(sampled.dtype)),
             "loss_rpn_box_reg": distance / len(sampled),

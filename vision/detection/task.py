@@ -4,7 +4,7 @@ Shapes: N boxes (x1, y1, x2, y2) in pixels of an image of h x w pixels.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -46,9 +46,7 @@ class Detection(Task):
     suffixes = EXTENSIONS
     recipe: ClassVar[Mapping[str, Any]] = MappingProxyType({"batch_size": 4, "lr": 3e-4, "clip_norm": 10.0})
 
-    def __init__(
-        self, *, classes: Sequence[str], score_threshold: float = 0.5, first_label: int | None = None
-    ) -> None:
+    def __init__(self, *, classes: Sequence[str], score_threshold: float = 0.5, first_label: int | None = None) -> None:
         if not classes:
             raise DataError("Detection needs the name of one class at least.")
         if not 0 <= score_threshold <= 1:
@@ -81,7 +79,7 @@ class Detection(Task):
             single = ~target["iscrowd"] if "iscrowd" in target else slice(None)
             wanted.append({"boxes": target["boxes"][single], "labels": target["labels"][single] + first})
         parts: Losses = model(images, wanted)
-        return {"loss": torch.stack([part for part in parts.values()]).sum(), **parts}
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
     def metrics(self) -> dict[str, "Metric"]:
         return cast("dict[str, Metric]", {**detection_metrics(self.classes), "examples": ExampleImages()})
@@ -150,6 +148,11 @@ class Detection(Task):
             figures["examples"] = examples_figure(shown, classes=self.classes, score_threshold=self.score_threshold)
         return figures
 
+    def baselines(self) -> Mapping[str, Callable[[Bundle, str], dict[str, float]]]:
+        from vision.detection.baselines import usual_boxes
+
+        return {"usual boxes": usual_boxes}
+
     def explain(
         self,
         model: nn.Module,
@@ -170,9 +173,7 @@ class Detection(Task):
 
         if isinstance(target, str):
             check_name("class", target, self.classes)
-        return explain_boxes(
-            self, model, as_images(inputs), method=method, target=target, layer=layer, options=options
-        )
+        return explain_boxes(self, model, as_images(inputs), method=method, target=target, layer=layer, options=options)
 
     def _first_label(self, model: nn.Module) -> int:
         if self.first_label is not None:

@@ -2,6 +2,7 @@
 
 Run: python -m vision.examples.generate --data fashion-mnist/   (without --data the few embedded images)
 
+The whole of Fashion-MNIST, 70,000 images, comes with the Debian package dataset-fashion-mnist.
 The distance (FID) is in the features of a classifier that is trained first on the labels of the same images. Published
 FIDs are in the features of Inception and cannot be compared with it; what can be is printed beside it.
 """
@@ -66,10 +67,10 @@ def report(run: Run, name: str) -> None:
     split = "test" if "test" in run.results else "validation"
     metric = run.task.monitor
     count = len(run.bundle.parts[split])
-    print(f"{metric} of {name} {run.results[split][metric]:.2f}, from {count} images to the {split} part")
+    print(f"{metric} of {name} {run.results[split][metric]:.3f}, from {count} images to the {split} part")
     print("to compare, in the same features with as many images:")
     for title, judge in run.task.baselines().items():
-        print(f"  {title} {judge(run.bundle, split)[metric]:.2f}")
+        print(f"  {title} {judge(run.bundle, split)[metric]:.3f}")
     print(f"samples after every epoch in {run.directory / 'pictures'}")
 
 

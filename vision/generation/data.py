@@ -101,16 +101,26 @@ def read_images(
     else:
         record = scaling(size or shape[1], channels or shape[0])
         images, skipped = _read_files(root, record, on_error)
-    parts = _parts(images, validation=validation, test=test, seed=seed)
-    sources = {
-        part: ArraySource(found, transform=Normalise(record), augment=Mirror() if mirror and part == TRAIN else None)
-        for part, found in parts.items()
-    }
-    logger.info("%d images of %d x %d pixels", sum(map(len, parts.values())), *record.size)
     origin = {
         "path": str(root), "size": record.size[0], "channels": len(record.mean), "validation": validation, "test": test,
         "seed": seed, "mirror": mirror, "on_error": on_error,
     }  # fmt: skip
+    return _bundle(_parts(images, validation=validation, test=test, seed=seed), record, skipped, origin)
+
+
+def _bundle(
+    parts: Mapping[str, Tensor],
+    record: ImagePreprocessing,
+    skipped: Sequence[tuple[str, str]],
+    origin: Mapping[str, Any],
+) -> Bundle:
+    sources = {
+        part: ArraySource(
+            images, transform=Normalise(record), augment=Mirror() if origin["mirror"] and part == TRAIN else None
+        )
+        for part, images in parts.items()
+    }
+    logger.info("%d images of %d x %d pixels", sum(map(len, parts.values())), *record.size)
     return Bundle(
         train=sources[TRAIN], validation=sources.get(VALIDATION), test=sources.get(TEST), task=TASK, kind=None,
         input_shape=(len(record.mean), *record.size), preprocessing=record, skipped=tuple(skipped), origin=origin,

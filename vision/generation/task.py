@@ -260,7 +260,7 @@ class ImageGeneration(Task):
         from vision.generation.pictures import image_grid
 
         titles = [
-            f"{'seed ' + str(found['seed']) if 'seed' in found else 'given'}: {found['score']:.2f}"
+            f"{'seed ' + str(found['seed']) if 'seed' in found else 'given'}: {found['score']:.3g}"
             for found in predictions
         ]
         return image_grid(self._images(model, inputs), titles=titles)

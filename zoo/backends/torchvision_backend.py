@@ -50,8 +50,8 @@ DETECTION_HEADS = ("roi_heads.box_predictor", "head.classification_head")
 CLASSIFIERS = ("fc", "classifier", "head", "heads")
 # Further parts that depend on the number of classes.
 SIDE_HEADS = ("AuxLogits", "aux1", "aux2", "aux_classifier", "roi_heads.mask_predictor")
-# Detectors whose backbone torchvision builds with frozen batch norms where it has trained weights, and the eps of these;
-# 0 where it repeats a mistake that the weights were trained with (pytorch/vision pull request 2933).
+# Detectors whose backbone torchvision builds with frozen norms where it has trained weights, and the eps of these:
+# 0 where the weights were trained with norms that had none (pytorch/vision pull request 2933).
 FROZEN_NORMS = {
     "fasterrcnn_resnet50_fpn": 0.0,
     "fasterrcnn_mobilenet_v3_large_fpn": 1e-5,

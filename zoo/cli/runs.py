@@ -114,7 +114,7 @@ def _has_weights(model: str) -> bool:
     if split_backend(model)[0] is not None:
         return True
     entry = model_info(model)
-    return bool(entry.weights or entry.weight_arguments)
+    return bool(entry.weights) or any(value is not None for value in entry.weight_arguments.values())
 
 
 def _is_given(ctx: typer.Context, name: str) -> bool:

@@ -44,7 +44,8 @@ def chosen_options(
 ) -> dict[str, Any]:
     """Options of training: what is `given`, else what the model's entry says, its task, or `defaults`.
 
-    None is no choice for what `train` takes by name, and a choice for all else, such as clip_norm. Options of a schedule or an optimizer are taken over only together with it.
+    None is no choice for what `train` takes by name, and a choice for all else, such as clip_norm. Options of a
+    schedule or an optimizer are taken over only together with it.
     """
     entry = model_info(model) if isinstance(model, str) else None
     kind = type(task) if isinstance(task, Task) else task_class(task_name(task, entry, data))
@@ -63,9 +64,10 @@ def part_weights(
 ) -> tuple[PathLike | bool | None, dict[str, Any]]:
     """The weights to fine-tune from, and arguments for a model that has trained weights for a part of it only."""
     entry = model_info(model) if isinstance(model, str) else None
-    if entry is None or entry.weights or not entry.weight_arguments or weights not in (True, "default"):
+    if entry is None or entry.weights or weights not in (True, "default"):
         return weights, {}
-    return None, dict(entry.weight_arguments)
+    parts = {name: value for name, value in entry.weight_arguments.items() if value is not None}
+    return (None, parts) if parts else (weights, {})
 
 
 def task_name(task: str | Task | None, entry: Entry | None, data: PathLike | Bundle) -> str:

@@ -132,8 +132,9 @@ def test_heat_over_the_spectrogram(task, spectrogram_model, noises, method, tmp_
     alone = task.explain(spectrogram_model, noises[2], method=method, target=int(found.target[2]), options=options)
     torch.testing.assert_close(alone.heat[0], found.heat[2], atol=1e-5, rtol=1e-3)
     assert list(found.view.lengths) == [12, 41, 61]
-    found.save(tmp_path / "why.png")
-    assert (tmp_path / "why.png").stat().st_size > 5000
+    if method == "grad_cam":
+        found.save(tmp_path / "why.png")
+        assert (tmp_path / "why.png").stat().st_size > 5000
 
 
 def test_heat_is_where_the_sound_is(task, tones):

@@ -94,3 +94,11 @@ def test_only_the_front_end_follows_the_rate():
 def test_wrong_sizes_are_told(options):
     with pytest.raises(ValueError, match=r"kernel_size must be|bands at least"):
         SpectrogramCNN(**options)
+
+
+@pytest.mark.parametrize(
+    ("frames", "layer"), [(1000, "conv_block4"), (49, "conv_block3"), (17, "conv_block2"), (3, "conv_block1")]
+)
+def test_the_explained_map_has_cells_enough(frames, layer):
+    """Fails if heat over a short clip is of two cells by three."""
+    assert SpectrogramCNN(**{**SMALL, "widths": (2, 2, 2, 2), "num_mels": 64}).explained_layer(frames) == layer

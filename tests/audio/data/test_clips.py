@@ -126,3 +126,5 @@ def test_silence_is_as_faint_as_the_recording_itself():
     start = next(i for i in range(len(found)) if torch.equal(found[i : i + 50], clip[:50]))
     assert start > 100
     assert float(found[:start].std()) == pytest.approx(0.001, rel=0.2)
+    steady = augmented(clip[:4000], only, sample_rate_hz=8000)
+    assert float(steady[:100].abs().max()) < 0.02  # of a tone that never rests, 40 dB below it

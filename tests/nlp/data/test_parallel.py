@@ -91,6 +91,14 @@ def test_empty_lines_are_named_or_skipped(tmp_path):
     assert [place.rpartition(":")[2] for place, _ in bundle.skipped] == ["5", "6"]
 
 
+def test_nothing_left_is_said(tmp_path):
+    left, right = write(tmp_path / "a.txt", ["", "b"]), write(tmp_path / "b.txt", ["a", ""])
+    with pytest.raises(DataError, match=r"a\.txt has no pair for the train part"):
+        read_pairs(left, target_path=right, on_error="skip")
+    with pytest.raises(DataError, match="too few"):
+        read_pairs(write(tmp_path / "t.tsv", ["a\tb", "a\tc"]))
+
+
 def test_table_faults_say_the_line(tmp_path):
     table = write(tmp_path / "t.tsv", ["a\tb", "alone", "c\t", "d\te"])
     with pytest.raises(DataError, match=r"t\.tsv:2: 1 columns, where 2 .*\n.*t\.tsv:3: the column of the target"):

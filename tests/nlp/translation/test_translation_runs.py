@@ -239,7 +239,7 @@ def test_transformers_models_decode_by_themselves(task):
         encoder_attention_heads=2,
         decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=64, pad_token_id=0,
         bos_token_id=special.bos, eos_token_id=special.eos, decoder_start_token_id=special.bos,
-        forced_eos_token_id=None, attn_implementation="eager",
+        forced_eos_token_id=None,
     )  # fmt: skip
     model = BartForConditionalGeneration(config).eval()
     batch = batch_of(task, "abcd\tA B C D", "a\tA")
@@ -262,7 +262,53 @@ def test_transformers_models_decode_by_themselves(task):
             scores = logits.log_softmax(2).gather(2, tokens[:, 1:, None]).sum()
             assert hypothesis.log_probability == pytest.approx(float(scores), abs=1e-3)
     heat = task.explain(model, ["abc"]).heat
+    assert model.config._attn_implementation == "sdpa"  # given back as it was
     torch.testing.assert_close(heat.sum(2), torch.ones(1, heat.shape[1]))
+
+
+@pytest.fixture
+def bart(tmp_path) -> Path:
+    """A folder with a tiny BART and its tokenizer, as transformers writes them."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTokenizerFast
+
+    words = ["<s>", "<pad>", "</s>", "<unk>", "ein", "hund", "mann", "kind", "a", "dog", "man", "child"]
+    library = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    library.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    library.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=library, **names).save_pretrained(tmp_path / "bart")
+    torch.manual_seed(0)
+    config = BartConfig(
+        vocab_size=len(words), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=32, pad_token_id=1,
+        bos_token_id=0, eos_token_id=2, decoder_start_token_id=2, forced_eos_token_id=None, dropout=0.0,
+        init_std=0.2,
+    )  # fmt: skip
+    BartForConditionalGeneration(config).save_pretrained(tmp_path / "bart")
+    return tmp_path / "bart"
+
+
+def test_transformers_models_are_fine_tuned(bart, tmp_path):
+    """Fails if pairs do not get the numbers of the model's own tokenizer, or its special tokens come twice."""
+    german, english = ("ein hund", "ein mann", "ein kind"), ("a dog", "a man", "a child")
+    for part, times in (("train", 8), ("val", 1)):
+        (tmp_path / f"{part}.de").write_text("\n".join(german * times) + "\n", encoding="utf-8")
+        (tmp_path / f"{part}.en").write_text("\n".join(english * times) + "\n", encoding="utf-8")
+    run = zoo.fine_tune(
+        f"hf:{bart}", tmp_path, strategy="full", epochs=20, lr=1e-2, batch_size=4, out=tmp_path / "run",
+        task_options={"metric": "exact_match"}, **QUIET,
+    )  # fmt: skip
+    source, target, _ = run.bundle.train[0]
+    assert source.tolist() == [0, 4, 5, 2]
+    assert target.tolist() == [0, 8, 9, 2]
+    assert run.results["validation"]["exact_match"] == 1
+    opened = load_run(tmp_path / "run")
+    assert [found["text"] for found in opened.predict(list(german))] == list(english)
+    assert opened.explain("ein mann").heat.shape == (1, 4, 4)
+    assert opened.explain("ein mann", method="integrated_gradients").heat.shape == (1, 4)
 
 
 def test_command_line(corpus, tmp_path, monkeypatch):

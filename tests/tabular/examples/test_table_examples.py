@@ -18,7 +18,7 @@ def test_predict_prints_the_network_beside_baselines(people_csv, tmp_path, monke
     """Fails if a figure is not said to be whose, or one that was published for other data is shown."""
     out = call(predict, monkeypatch, capsys, "--data", people_csv, "--target", target, "--quick", "--out", tmp_path)
     assert "table_mlp, 1 seeds" in out
-    assert "gradient boosting (scikit-learn), same rows" in out
+    assert "gradient boosting, same rows" in out
     assert "published" not in out
     assert (tmp_path / "seed0" / "importance.png").is_file()
 

@@ -137,6 +137,7 @@ def test_published_weights_keep_their_norms_of_eps_zero():
 
 
 def test_default_has_the_published_number_of_parameters():
-    assert sum(parameter.numel() for parameter in FasterRCNN().parameters()) == (
-        FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["num_params"]
+    assert (
+        sum(parameter.numel() for parameter in FasterRCNN().parameters())
+        == (FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["num_params"])
     )

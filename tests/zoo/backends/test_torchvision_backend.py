@@ -78,7 +78,7 @@ TRAINED_NORMS = ("ssdlite320_mobilenet_v3_large",)
 def norms(model: torch.nn.Module) -> dict[str, tuple[type, float]]:
     """Kind and eps of every norm."""
     return {
-        name: (type(module), getattr(module, "eps"))
+        name: (type(module), module.eps)
         for name, module in model.named_modules()
         if "BatchNorm" in type(module).__name__
     }
@@ -88,10 +88,14 @@ def norms(model: torch.nn.Module) -> dict[str, tuple[type, float]]:
 def test_a_finished_detector_is_built_again_without_its_weights(tmp_path, name):
     """Fails if a run of a fine-tuned detector is opened with norms that move, or with another eps."""
     trained_norms = models.get_model(name, weights=None, weights_backbone=None).state_dict()
-    known = set(trained_norms) - {key for key in trained_norms if name in FROZEN and key.endswith("num_batches_tracked")}
+    known = set(trained_norms) - {
+        key for key in trained_norms if name in FROZEN and key.endswith("num_batches_tracked")
+    }
     path = saved(tmp_path / published_name(name), {key: trained_norms[key] for key in known})
     arguments = {"num_classes": 3, **backend.structure(name, weights=path)}
-    assert backend.structure(name, weights="default") == {key: arguments[key] for key in arguments if key != "num_classes"}
+    assert backend.structure(name, weights="default") == {
+        key: arguments[key] for key in arguments if key != "num_classes"
+    }
     trained, _ = backend.create(name, weights=path, arguments=arguments)
     again, _ = backend.create(name, weights=None, arguments=arguments)
     assert norms(again) == norms(trained)

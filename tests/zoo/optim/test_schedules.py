@@ -280,3 +280,17 @@ def test_figure_shows_rate_and_momentum():
     file = io.BytesIO()
     figure.savefig(file, format="png")
     assert file.getvalue()[:4] == b"\x89PNG"
+
+
+def test_inverse_square_root_is_the_transformers():
+    """The paper's equation 3: 1 / sqrt(width) * min(1 / sqrt(n), n / rise ** 1.5), n from 1, of its highest value."""
+    width, rise = 512, 10
+    schedule = build("inverse_square_root", rise_steps=rise)
+    top = 1 / math.sqrt(width * rise)
+    for step in range(TOTAL):
+        number = step + 1
+        expected = width**-0.5 * min(number**-0.5, number * rise**-1.5)
+        assert top * schedule.lr_factor(step) == pytest.approx(expected)
+    assert build("inverse_square_root", rise_steps=1000).lr_factor(TOTAL - 1) == pytest.approx(TOTAL / 1000)
+    with pytest.raises(ValueError, match="rise_steps"):
+        build("inverse_square_root", rise_steps=0)

@@ -89,6 +89,7 @@ def test_part_weights_are_for_fine_tuning_only(entry):
     assert part_weights(ENTRY.name, None) == (None, {})
     assert part_weights(ENTRY.name, "weights.pth") == ("weights.pth", {})
     assert part_weights("resnet18", "default") == ("default", {})
+    assert part_weights("lstm_classifier", "default") == ("default", {})  # word vectors are for the user to name
 
 
 def test_a_run_uses_what_the_entry_says_and_opens_without_part_weights(entry, bundle, tmp_path, monkeypatch):
