@@ -188,7 +188,7 @@ def test_info() -> None:
     record = json.loads(zoo("info", "resnet50", "--json").stdout)
     assert record["num_params"] == 25_557_032
     assert [weights["tag"] for weights in record["weights"]] == ["imagenet1k_v2", "imagenet1k_v1"]
-    assert zoo("info", "resnet20_cifar").stderr.strip().endswith("--from-scratch")
+    assert zoo("info", "resnet20_cifar").stderr.strip().endswith("zoo train resnet20_cifar --data DATA")
 
 
 def test_weights_are_listed_and_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ def info(
     as_json: JSON = False,
 ) -> None:
     """Show a model's paper, size, and weights with licence and metrics."""
-    from zoo.registry import model_info
+    from zoo.registry import model_info, registry
 
     entry = model_info(name)
     if as_json:
@@ -84,6 +84,9 @@ def info(
         rows.append(("parameters", f"{entry.num_params:,}"))
     if entry.input_shape:
         rows.append(("input", describe(entry.input_shape)))
+    known = registry().tasks.get(entry.task)
+    if known is not None:
+        rows.append(("data", known.summary))
     rows.append(("builder", str(entry.builder)))
     if entry.config:
         rows.append(("built with", ", ".join(f"{key}={value!r}" for key, value in entry.config.items())))
@@ -93,8 +96,7 @@ def info(
     for record in entry.weights:
         typer.echo()
         _show_rows(_weights_rows(record))
-    start = "" if entry.weights else " --from-scratch"
-    typer.echo(f"\nnext: zoo train {name} --data FOLDER{start}", err=True)
+    typer.echo(f"\nnext: zoo train {name} --data DATA", err=True)
 
 
 def _weights_rows(record: Weights) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Decoding: against exhaustive search, a plain loop over sentences, and each other."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -152,6 +153,21 @@ def test_a_larger_alpha_never_gives_shorter_results():
         lengths.append([len(best.tokens) for (best,) in found])
     assert lengths == sorted(lengths)
     assert lengths[0] < lengths[2]
+
+
+def test_a_longer_one_may_still_win():
+    """Ending at once has ln .6 = -.51; 4, 5, 3, <eos> has ln .4 over (9 / 6) ** 2 = -.41, though -.67 after its first.
+
+    Fails if a sentence is taken to be done by the length penalty of the present length.
+    """
+    model = Markov(6)
+    model.table = torch.full((6, 6, 6, 6), -50.0)  # source, last but one, last, next
+    model.table[3, 0, 1, 2], model.table[3, 0, 1, 4] = math.log(0.6), math.log(0.4)
+    model.table[3, 1, 4, 5] = model.table[3, 4, 5, 3] = model.table[3, 5, 3, 2] = 0.0
+    source = torch.tensor([[3]])
+    found = beam_search(model, source, source >= 0, special=MARKOV_SPECIAL, max_length=4, beam_size=2, alpha=2.0)[0]
+    assert [one.tokens for one in found] == [(4, 5, 3)]
+    assert [one.score for one in found] == pytest.approx([math.log(0.4) / 2.25], abs=1e-4)
 
 
 class Endless(Markov):

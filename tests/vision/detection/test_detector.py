@@ -64,6 +64,20 @@ def test_detections_lie_in_their_image_and_do_not_depend_on_the_batch(detector):
         torch.testing.assert_close(found["scores"], alone["scores"], atol=1e-5, rtol=1e-4)
 
 
+def test_half_precision(detector):
+    """Fails if a part mixes types, or boxes and logits are worked on with the three digits of bfloat16."""
+    torch.manual_seed(0)
+    whole = detector(*batch())
+    torch.manual_seed(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = detector(*batch())
+        found = with_scores(detector)(batch()[0])
+    for name, loss in whole.items():
+        assert half[name].dtype == torch.float32
+        torch.testing.assert_close(half[name], loss, rtol=0.1, atol=0.02)
+    assert all(one["boxes"].dtype == one["scores"].dtype == torch.float32 for one in found)
+
+
 def test_an_image_without_boxes_trains(detector):
     """Fails if the mean over no matched anchors becomes NaN."""
     images, targets = batch()

@@ -88,6 +88,14 @@ def test_columns_are_sorted_by_size():
     assert [bar.get_width() for bar in axes.patches] == [2.0, -3.0]
 
 
+def test_hundreds_of_rows_are_not_drawn(caplog):
+    """Fails if the picture of a whole table takes minutes, or leaves rows out without a word."""
+    with caplog.at_level("WARNING", logger="zoo"):
+        figure = explanation(ColumnView(names=["a", "b"], values=[["1", "2"]] * 300), 300, 2).figure()
+    assert len(figure.axes) == 24
+    assert "first 24 of 300" in caplog.text
+
+
 def test_spectrograms_have_seconds_and_hz():
     """Fails if time is drawn in columns, or the padding is drawn."""
     view = SpectrogramView(hop_seconds=0.01, frequencies_hz=[100.0 * k for k in range(8)], lengths=[10])

@@ -14,6 +14,7 @@ from zoo.metrics import (
     make_metric,
     pixel_accuracy,
 )
+from zoo.metrics.overlap import overlap_counts
 
 CLASSES = 4
 OPTIONS = {"dice": {"num_classes": CLASSES}, "iou": {"num_classes": CLASSES}}
@@ -106,7 +107,7 @@ def test_a_label_out_of_range_raises(name, stray):
     target = torch.zeros(1, 2, 2, dtype=torch.int64)
     target[0, 0, 0] = stray
     metric.update(torch.randn(1, CLASSES, 2, 2), target)
-    with pytest.raises(ValueError, match="outside 0..3"):
+    with pytest.raises(ValueError, match=r"outside 0\.\.3"):
         metric.compute()
 
 
@@ -153,3 +154,10 @@ def test_half_precision_and_many_pixels():
 def test_unknown_average_raises():
     with pytest.raises(ValueError, match="macro"):
         make_metric("iou", num_classes=2, average="micro")
+
+
+def test_counts_by_hand():
+    """Right, predicted and true pixels of each class, then those out of range. Fails if the last two are swapped."""
+    target = torch.tensor([0, 0, 1, 1, 1, 255, 7])
+    labels = torch.tensor([0, 1, 1, 1, 1, 0, 1])
+    assert overlap_counts(labels, target, num_classes=2).tolist() == [[1, 3, 0], [1, 5, 0], [2, 3, 1]]

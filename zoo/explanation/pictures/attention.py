@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from zoo.explanation.pictures import rows_drawn
 from zoo.explanation.pictures.tokens import shown
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def draw(explanation: "Explanation", *, sources: Sequence[Sequence[str]], output
     widest, tallest = max(map(len, sources), default=0), max(map(len, outputs), default=0)
     if heat.ndim != 3 or not len(heat) == len(sources) == len(outputs) or (tallest, widest) > tuple(heat.shape[1:]):
         raise ValueError(f"Attention needs heat [B, T_out, T_in] over its words, got {list(heat.shape)}.")
+    heat = heat[: rows_drawn(len(heat))]
     columns = min(2, len(heat))
     rows = math.ceil(len(heat) / columns)
     size = (columns * (2 + widest * CELL_INCHES), rows * (2 + tallest * CELL_INCHES))

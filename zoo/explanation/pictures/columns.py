@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from zoo.explanation.pictures import rows_drawn
+
 if TYPE_CHECKING:
     from zoo.explanation.result import Explanation
 
@@ -23,6 +25,7 @@ def draw(
     heat = explanation.heat.detach().float().cpu().numpy()
     if heat.ndim != 2 or heat.shape[1] != len(names):
         raise ValueError(f"{len(names)} columns do not fit heat of the shape {list(heat.shape)}.")
+    heat = heat[: rows_drawn(len(heat))]
     columns = min(2, len(heat))
     rows = math.ceil(len(heat) / columns)
     count = min(limit, len(names))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from zoo.explanation.pictures import rows_drawn
 from zoo.explanation.pictures.image import SIGNED_COLOURS, UNSIGNED_COLOURS
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def draw(explanation: "Explanation", *, sample_rate_hz: float, lengths: Sequence
     heat = explanation.heat.detach().float().cpu().numpy()
     if heat.ndim != 2:
         raise ValueError(f"Signals have heat [B, T]; this is {list(heat.shape)}.")
-    signals = explanation.inputs.detach().float().cpu().numpy().reshape(heat.shape)
+    heat = heat[: rows_drawn(len(heat))]
+    signals = explanation.inputs.detach().float().cpu().numpy()[: len(heat)].reshape(heat.shape)
     figure = Figure(figsize=(9, 2.2 * len(heat)), dpi=120, layout="constrained")
     for row, axes in enumerate(figure.subplots(len(heat), 1, squeeze=False)[:, 0]):
         end = lengths[row] if lengths else heat.shape[1]

@@ -8,6 +8,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from zoo.explanation.pictures import rows_drawn
 from zoo.explanation.pictures.image import LAYER_PERCENTILE, colour
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def draw(
     heat = explanation.heat.detach().float().cpu().numpy()
     if heat.ndim != 3 or heat.shape[1] != len(frequencies_hz):
         raise ValueError(f"{len(frequencies_hz)} frequencies do not fit heat of the shape {list(heat.shape)}.")
-    levels = explanation.inputs.detach().float().cpu().numpy().reshape(heat.shape)
+    heat = heat[: rows_drawn(len(heat))]
+    levels = explanation.inputs.detach().float().cpu().numpy()[: len(heat)].reshape(heat.shape)
     figure = Figure(figsize=(11, 2.6 * len(heat)), dpi=120, layout="constrained")
     panels = figure.subplots(len(heat), 3, squeeze=False)
     for row, (left, middle, right) in enumerate(panels):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from zoo.explanation.pictures import rows_drawn
 from zoo.explanation.pictures.image import INPUT_PERCENTILE, colour
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def draw(explanation: "Explanation", *, tokens: Sequence[Sequence[str]]) -> Figu
 
     Raises: ValueError if the heat is not over these tokens.
     """
+    tokens = tokens[: rows_drawn(len(tokens))]
     rows = [_colours(explanation, row, words) for row, words in enumerate(tokens)]
     lines = [_lines(words) for words in tokens]
     height = sum(len(row) + 2 for row in lines)
