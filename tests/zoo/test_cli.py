@@ -150,7 +150,7 @@ def test_list_is_whole_and_aligned() -> None:
     result = zoo("list")
     header, *rows = result.stdout.splitlines()
     assert [row.split()[0] for row in rows] == list_models()
-    assert all(row[header.index("task") :].startswith("vision/") for row in rows)
+    assert {row[header.index("task") :].split()[0] for row in rows} <= set(registry().tasks)
     assert all(row[header.index("params") :].split()[1] in ("M", "k") for row in rows)
     assert "…" not in result.stdout
     assert result.stderr.startswith(f"{len(rows)} models")
@@ -321,7 +321,7 @@ def test_load_report_is_shown_once(home: Path, caplog: pytest.LogCaptureFixture)
         (("train", "resnet20_cifar", "--data", "photos", "--weights", "default"), "--from-scratch"),
         (("train", "tim:resnet18", "--data", "photos", "--from-scratch"), "No backend is called 'tim'. Did you mean"),
         (("train", "resnet20_cifar", "--data", "phots", "--from-scratch"), "There is nothing at phots"),
-        ((*SCRATCH, "--task", "vision/clasification"), "Did you mean 'vision/classification'?"),
+        ((*SCRATCH, "--task", "vision/clasification"), "Did you mean 'vision/classification' or"),
         ((*SCRATCH, "--set", "emma=0.9"), "--set emma: there is no such option. Did you mean 'ema'?"),
         ((*SCRATCH, "--set", "ema"), "not of the form name=value"),
         ((*SCRATCH, "--set", "ema=abc"), "ema must be float | None, got 'abc'"),
@@ -347,7 +347,7 @@ def test_load_report_is_shown_once(home: Path, caplog: pytest.LogCaptureFixture)
         (("explain", "run", "photos/cat/00.jpg", "--layer", "layer9"), "Did you mean 'layer1'"),
         (("explain", "run", "photos/cat/00.jpg", "--out", "nowhere/a.png"), "There is no directory nowhere"),
         (("explain", "run", "photos/cat/00.jpg", "--out", "bad.jpg"), "--force"),
-        (("list", "--task", "vision/clasif"), "Did you mean 'vision/classification'?"),
+        (("list", "--task", "vision/clasif"), "Did you mean 'vision/classification' or"),
         (("list", "--max-params", "-1"), "greater than or equal to 0"),
         (("demo", "visoin"), "Did you mean 'vision'?"),
         (("frobnicate",), "No such command"),
