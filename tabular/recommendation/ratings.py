@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from tabular.data.files import SUFFIXES, check_frame, file_digest, first_row, read_frame, read_parts
-from tabular.data.reader import listed
+from tabular.data.options import listed
 from tabular.data.schema import check_columns
 from tabular.data.splitting import explicit_parts, split_rows
 from tabular.data.targets import Target
@@ -95,7 +95,9 @@ def read_ratings(
 
     user, item, rating: names of the columns; None takes the one that is called so or alike (user_id, movie_id, stars).
     schema:             of a trained run, to read other rows in its form.
-    Others as for `tabular.data.reader.read_table`.
+    missing:            texts that stand for a missing value, beside the usual ones.
+    validation:         share of the rows to split off; `test` likewise. A column `split_column` of the values train,
+                        validation and test goes before it.
     Raises:             DataError naming the file or column at fault.
     """
     root = Path(os.path.abspath(path))

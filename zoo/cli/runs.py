@@ -33,7 +33,10 @@ def _set(name: str, help: str) -> Any:
     return typer.Option(name, metavar="NAME=VALUE", help=help)
 
 
-@app.command(epilog="Example: zoo train resnet18 --data photos/ --epochs 10 --set ema=0.999 --data-set on_error=skip")
+@app.command(
+    epilog="Example: zoo train resnet18 --data photos/ --epochs 10 --set ema=0.999 --data-set on_error=skip. "
+    "`zoo options MODEL` lists what the four sets take."
+)
 def train(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Such as resnet18 or timm:convnext_tiny.")],

@@ -67,6 +67,8 @@ def train(
     data:           a path that the task's reader understands, or a Bundle.
     weights:        to start from; None starts from scratch.
     out:            directory of the run, new or empty; None takes the next free one under `runs/`.
+    schedule:       of the learning rate: "constant", "cosine", "exponential", "inverse_square_root", "one_cycle" or
+                    "step"; schedule_options: what that one takes.
     model_options:  what the model's builder takes; data_options: what the reader takes; task_options: what the task
                     takes, such as label_smoothing.
     recipe_options: any field of `Recipe`: batch_size, optimizer, precision, accumulate, ema, seed, devices and so on.
@@ -122,6 +124,9 @@ def fine_tune(
     A model that has trained weights for a part only, such as the encoder of a U-Net, starts from these; the part is
     then the body, and all else the head. What is None is as the model's entry says, else its task, else 5 epochs at
     1e-3 on one cycle. Other arguments as for `train`.
+
+    body_lr_ratio: rate of the first layers over that of the head, 0..1.
+    schedule:      see `zoo.training.jobs.train`.
     """
     check_options("fine_tune", recipe_options, RECIPE_OPTIONS, others=_own_options(fine_tune))
     given = {"epochs": epochs, "lr": lr, "schedule": schedule, "schedule_options": schedule_options, **recipe_options}

@@ -53,16 +53,24 @@ class Recipe:
     """How to train: what holds for every stage.
 
     batch_size:             rows a process takes at a time.
+    optimizer:              "adam", "adamw", "momentum", "nesterov" or "sgd"; optimizer_options: what that one takes.
     accumulate:             batches whose gradients make one optimizer step, equal to one batch of all their rows.
+    weight_decay:           of matrices and kernels, not of biases and norms.
     clip_norm:              largest L2 norm of all gradients together, or None.
     ema:                    decay per step of the averaged weights that are evaluated and kept, or None.
+    precision:              "32-true", "bf16-mixed" or "16-mixed" (the last on GPUs).
+    compile:                whether torch.compile makes kernels of the model, which takes a while at first.
+    channels_last:          whether images are laid out with the channels last.
+    max_steps:              optimizer steps after which the run ends, or None.
     patience:               epochs without a better `monitor` before training stops, or None.
     checkpoint_every_steps: beside the ends of epochs.
     checkpoint_seconds:     least time between checkpoints at the ends of epochs, so that epochs of milliseconds are
                             not spent on writing files; the end of a stage is always kept.
     num_workers:            processes that load data which are not in memory; None leaves it to how the data were read.
+    accelerator:            "auto", "cpu", "cuda" or "mps".
     devices:                how many; more than 1 starts processes through Lightning Fabric.
     parallel:               "auto", or "ddp" for distributed data parallel.
+    tensorboard:            whether to write logs for TensorBoard too.
     """
 
     stages: tuple[Stage, ...] = (Stage(),)
