@@ -61,12 +61,12 @@ def test_people_get_lines():
     assert "\n  epochs = " not in text
 
 
-def documented(first, second=1, third=2):
+def documented(first, second=1, third=2, fourth=3):
     """Adds.
 
     first:  a number
             of two lines.
-    second, third: numbers.
+    second, third: numbers; fourth: another.
     Returns: the sum.
     """
 
@@ -75,11 +75,13 @@ def test_docstrings_are_read():
     """Fails if lines are lost, or the same words do not go to all names."""
     found = meanings(documented)
     assert found["first"] == "a number of two lines."
-    assert found["second"] == found["third"] == "numbers."
+    assert found["second"] == found["third"] == "numbers"
+    assert found["fourth"] == "another."
     assert takes([documented], changed={"second": 5}) == {
         "first": ("(from the data, or needed)", "a number of two lines."),
-        "second": ("5", "numbers."),
-        "third": ("2", "numbers."),
+        "second": ("5", "numbers"),
+        "third": ("2", "numbers"),
+        "fourth": ("3", "another."),
     }
 
 

@@ -16,6 +16,7 @@ from zoo.cli.runs import FLAGS, HIDDEN
 
 WIDTH = 88  # of a meaning, characters
 MEANING = re.compile(r"(?P<names>\w+(?:, \w+)*): +(?P<text>\S.*)")
+SAME_LINE = re.compile(r"; (\w+): ([^;]*)")
 ELSEWHERE = re.compile(r"see `([\w.]+)\.(\w+)`")
 
 
@@ -32,12 +33,15 @@ def options(
 
     entry = model_info(model)
     task = task_info(entry.task)
+    kind = import_object(task.builder)
     builder = import_object(entry.builder) if isinstance(entry.builder, str) else entry.builder
     groups = {
         "--data-set": takes([import_object(task.reader)], without=("path",)),
         "--model-set": takes([builder], changed=entry.config),
-        "--task-set": takes([import_object(task.builder)], changed=entry.task_options),
-        "--set": takes([fine_tune, Recipe], changed=entry.recipe, without=(*FLAGS, *HIDDEN, "progress")),
+        "--task-set": takes([kind], changed=entry.task_options),
+        "--set": takes(
+            [fine_tune, Recipe], changed={**kind.recipe, **entry.recipe}, without=(*FLAGS, *HIDDEN, "progress")
+        ),
     }
     if as_json:
         show_json(groups)
@@ -91,8 +95,8 @@ def _text(value: Any) -> str:
 def meanings(function: Any) -> dict[str, str]:
     """What the docstring of a function or class says of its arguments, by name.
 
-    It holds lines "name: text" or "one, two: text", with what is indented deeper below them; where one says
-    "see `module.Thing`", that thing's docstring counts too.
+    It holds lines "name: text", "one, two: text" or "one: text; two: text", with what is indented deeper below them;
+    where one says "see `module.Thing`", that thing's docstring counts too.
     """
     from zoo.lookup import import_object
 
@@ -109,4 +113,7 @@ def meanings(function: Any) -> dict[str, str]:
             names = []
         for module, thing in ELSEWHERE.findall(line):
             found = {**meanings(import_object(f"{module}:{thing}")), **found}
-    return found
+    for text in list(found.values()):
+        for name, said in SAME_LINE.findall(text):
+            found.setdefault(name, said)
+    return {name: SAME_LINE.sub("", text) for name, text in found.items()}

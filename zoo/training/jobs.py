@@ -126,7 +126,8 @@ def fine_tune(
     1e-3 on one cycle. Other arguments as for `train`.
 
     body_lr_ratio: rate of the first layers over that of the head, 0..1.
-    schedule:      see `zoo.training.jobs.train`.
+    schedule:      "constant", "cosine", "exponential", "inverse_square_root", "one_cycle" or "step";
+                   schedule_options: what that one takes.
     """
     check_options("fine_tune", recipe_options, RECIPE_OPTIONS, others=_own_options(fine_tune))
     given = {"epochs": epochs, "lr": lr, "schedule": schedule, "schedule_options": schedule_options, **recipe_options}
