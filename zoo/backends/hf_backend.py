@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.backends.base import WeightsChoice, brief, local_file, match_names
 from zoo.backends.hf_config import (
     COUNTED,
+    TASKS,
     Origin,
     find_origin,
     model_class,
@@ -77,7 +78,7 @@ class TransformersBackend:
         task = task_of(config)
         sizes = getattr(config, "image_size", None)
         size = (sizes, sizes) if isinstance(sizes, int) else tuple(sizes or ())
-        preprocessing = read_preprocessing(origin) if task.startswith("vision/") else None
+        preprocessing = read_preprocessing(origin) if TASKS[task].takes == "image" else None
         if preprocessing is not None and not size:
             size = preprocessing.size
         text = read_text_preprocessing(name, origin, config, task)

@@ -13,33 +13,39 @@ from zoo.backends.base import accepted_arguments, brief, check_arguments
 from zoo.errors import UnknownArgumentError, UnknownNameError, WeightsError, check_name, nearest
 from zoo.records import ImagePreprocessing, TextPreprocessing, Weights
 
-# The zoo's tasks and transformers' tables from configurations to models. The first table that holds a configuration
-# gives the model where neither the configuration nor the user names one.
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What transformers has for a task.
+
+    table:   its table from configurations to models.
+    takes:   what the models look at, which says where their preprocessing is written down.
+    counted: whether the head has num_classes outputs.
+    """
+
+    table: str
+    takes: Literal["image", "text", "sound", "any"]
+    counted: bool = False
+
+
+# The first task whose table holds a configuration gives the model where neither the configuration nor the user names
+# one.
 TASKS = {
-    "vision/classification": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING",
-    "nlp/classification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING",
-    "audio/classification": "MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING",
-    "vision/video": "MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING",
-    "vision/detection": "MODEL_FOR_OBJECT_DETECTION_MAPPING",
-    "vision/segmentation": "MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING",
-    "nlp/token_classification": "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING",
-    "nlp/translation": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING",
-    "nlp/language_modelling": "MODEL_FOR_CAUSAL_LM_MAPPING",
-    "nlp/masked_language_modelling": "MODEL_FOR_MASKED_LM_MAPPING",
-    "nlp/question_answering": "MODEL_FOR_QUESTION_ANSWERING_MAPPING",
-    "audio/recognition": "MODEL_FOR_CTC_MAPPING",
-    "features": "MODEL_MAPPING",
+    "vision/classification": Head("MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING", "image", counted=True),
+    "nlp/classification": Head("MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING", "text", counted=True),
+    "audio/classification": Head("MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING", "sound", counted=True),
+    "vision/video": Head("MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING", "image", counted=True),
+    "vision/detection": Head("MODEL_FOR_OBJECT_DETECTION_MAPPING", "image", counted=True),
+    "vision/segmentation": Head("MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING", "image", counted=True),
+    "nlp/token_classification": Head("MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING", "text", counted=True),
+    "nlp/translation": Head("MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING", "text"),
+    "nlp/language_modelling": Head("MODEL_FOR_CAUSAL_LM_MAPPING", "text"),
+    "nlp/masked_language_modelling": Head("MODEL_FOR_MASKED_LM_MAPPING", "text"),
+    "nlp/question_answering": Head("MODEL_FOR_QUESTION_ANSWERING_MAPPING", "text"),
+    "audio/recognition": Head("MODEL_FOR_CTC_MAPPING", "sound"),
+    "features": Head("MODEL_MAPPING", "any"),
 }
-# The tasks whose heads have num_classes outputs.
-COUNTED = (
-    "vision/classification",
-    "nlp/classification",
-    "audio/classification",
-    "vision/video",
-    "vision/detection",
-    "vision/segmentation",
-    "nlp/token_classification",
-)
+COUNTED = tuple(task for task, head in TASKS.items() if head.counted)
 PACKAGE = "package:"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 NO_LIMIT = 1_000_000  # transformers writes 1e30 where a tokenizer has no longest text
@@ -167,7 +173,7 @@ def model_class(config: Any, task: str | None, *, counted: bool) -> Any:
 def _tables() -> dict[str, Any]:
     import transformers
 
-    return {task: getattr(transformers, table) for task, table in TASKS.items()}
+    return {task: getattr(transformers, head.table) for task, head in TASKS.items()}
 
 
 def task_of(config: Any) -> str:
@@ -216,7 +222,11 @@ def read_text_preprocessing(name: str, origin: Origin, config: Any, task: str) -
     """
     from huggingface_hub import try_to_load_from_cache
 
-    is_text = task.startswith("nlp/") or (task == "features" and type(config) in _tables()["nlp/classification"])
+    tables = _tables()
+    is_text = TASKS[task].takes == "text" or (
+        TASKS[task].takes == "any"
+        and any(head.counted and head.takes == "text" and type(config) in tables[name] for name, head in TASKS.items())
+    )
     if origin.kind == "architecture" or not is_text:
         return None
     file: Any = Path(origin.name, TOKENIZER_CONFIG)
