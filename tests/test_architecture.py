@@ -83,6 +83,16 @@ def imports_across(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
             yield line, f"{own} imports {module}"
 
 
+def branches_on_a_task(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """The core treats every task alike: it compares no value with the name of one."""
+    for node in ast.walk(tree) if package_of(name) == "zoo" else ():
+        asks = isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("startswith", "endswith", "fullmatch"))
+        if asks or isinstance(node, ast.Compare | ast.MatchValue):
+            texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+            named = [text for text in texts if isinstance(text, str) and text.partition("/")[0] in DOMAINS]
+            yield from ((node.lineno, f"asks for {text!r}") for text in named)
+
+
 def imports_relatively(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
     """Imports are absolute, so that the rule above sees them."""
     for node in ast.walk(tree):
@@ -184,7 +194,7 @@ def is_unfinished(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
 
 
 RULES: tuple[Rule, ...] = (
-    imports_across, imports_relatively, imports_slow_libraries_at_once, lacks_docstring, is_too_long, prints,
+    imports_across, branches_on_a_task, imports_relatively, imports_slow_libraries_at_once, lacks_docstring, is_too_long, prints,
     swallows_errors, swallows_arguments, holds_machine_paths, is_unfinished,
 )  # fmt: skip
 
@@ -213,6 +223,9 @@ def test_rule_holds_in_tests_and_benchmarks(rule: Rule) -> None:
 BREACHES: tuple[tuple[Rule, str, str], ...] = (
     (imports_across, "zoo/a.py", "def f():\n    from vision.data import jpeg"),
     (imports_across, "nlp/a.py", "import importlib\nimportlib.import_module('vision.data')"),
+    (branches_on_a_task, "zoo/a.py", "if task == 'vision/detection':\n    x = 1"),
+    (branches_on_a_task, "zoo/a.py", "x = 1 if task.startswith('nlp/') else 2"),
+    (branches_on_a_task, "zoo/a.py", "match task:\n    case 'rl/value_based':\n        x = 1"),
     (imports_relatively, "zoo/a.py", "from . import b"),
     (imports_slow_libraries_at_once, "zoo/a.py", "try:\n    import timm.models\nexcept ImportError:\n    timm = None"),
     (lacks_docstring, "zoo/a.py", "x = 1"),
@@ -337,7 +350,8 @@ def test_readers_take_what_entries_hand_over() -> None:
     """Fails if training a model hands its task's reader an argument that this does not know."""
     readers = {task.name: import_object(task.reader) for catalog in catalogs() for task in catalog.tasks}
     for entry in entries():
-        stated = {"preprocessing": [entry.preprocessing, *entry.weights], "input_shape": [entry.input_shape]}
+        records = [entry.preprocessing, *(weights.preprocessing for weights in entry.weights)]
+        stated = {"preprocessing": records, "input_shape": [entry.input_shape]}
         given = {name: None for name, values in stated.items() if any(values)}
         check_arguments(f"The reader of {entry.task} for {entry.name}", readers[entry.task], given)
 

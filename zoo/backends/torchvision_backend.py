@@ -44,6 +44,7 @@ TASKS = {
     "video": "vision/video",
     "optical_flow": "vision/optical_flow",
 }
+ANY_SIZE = ("detection", "segmentation", "optical_flow")
 RESERVED = {"weights", "weights_backbone", "progress"}
 # Where each family keeps its classifier, in the order of looking.
 DETECTION_HEADS = ("roi_heads.box_predictor", "head.classification_head")
@@ -227,9 +228,10 @@ def _preprocessing(member: Any) -> ImagePreprocessing | None:
 
 def _input_shape(name: str, record: Weights | None) -> tuple[int, ...]:
     """Of one sample, () where any size will do."""
-    if record is None or record.preprocessing is None or _task(name) not in {"vision/classification", "vision/video"}:
+    family = _family(name)[0]
+    if record is None or record.preprocessing is None or family in ANY_SIZE:
         return ()
-    frames = (16,) if _task(name) == "vision/video" else ()
+    frames = (16,) if family == "video" else ()
     return (3, *frames, *record.preprocessing.size)
 
 

@@ -243,10 +243,10 @@ def _expand(items: Sequence[str], run: "Run") -> list[str | Path]:
     """What was named, with folders replaced by the files in and below them that the run's task can read."""
     paths: list[str | Path] = []
     for item in items:
-        file = Path(item)
-        if not (len(item) < 4096 and file.is_dir()):  # a long text is no name of a file, which systems refuse
+        if not _is_folder(item):
             paths.append(item)
             continue
+        file = Path(item)
         suffixes = run.task.suffixes
         inside = sorted(path for path in file.rglob("*") if path.is_file() and not path.name.startswith("."))
         inside = [path for path in inside if not suffixes or path.suffix.lower() in suffixes]
@@ -254,6 +254,13 @@ def _expand(items: Sequence[str], run: "Run") -> list[str | Path]:
             raise DataError(f"The folder {file} holds no files that this run can read.")
         paths += inside
     return paths
+
+
+def _is_folder(item: str) -> bool:
+    try:
+        return bool(item) and Path(item).is_dir()  # Path("") is the working directory
+    except (OSError, ValueError):  # a text that no file can be called
+        return False
 
 
 def _predictions(run: "Run", items: Sequence[str | Path]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -127,14 +127,16 @@ class ColumnView:
     names:  of the columns [F].
     values: what each row holds, as text; none where the heat is of no single row.
     limit:  most columns drawn, those with the most heat.
+    unit:   of the heat, in words for the axis.
     """
 
     names: Sequence[str]
     values: Sequence[Sequence[str]] = ()
     limit: int = 20
+    unit: str = ""
 
     def draw(self, explanation: "Explanation") -> "Figure":
         """Bars, the longest first."""
         from zoo.explanation.pictures.columns import draw
 
-        return draw(explanation, names=self.names, values=self.values, limit=self.limit)
+        return draw(explanation, names=self.names, values=self.values, limit=self.limit, unit=self.unit)

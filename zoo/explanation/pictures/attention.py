@@ -16,7 +16,7 @@ CELL_INCHES = 0.24
 
 
 def draw(explanation: "Explanation", *, sources: Sequence[Sequence[str]], outputs: Sequence[Sequence[str]]) -> Figure:
-    """One map a row: input words along the bottom, output words down the side.
+    """One map a row: input words along the bottom, output words down the side; the bar says what a colour weighs.
 
     Raises: ValueError if the heat is not over these words.
     """
@@ -35,8 +35,11 @@ def draw(explanation: "Explanation", *, sources: Sequence[Sequence[str]], output
             continue
         words, made = sources[index], outputs[index]
         picture = heat[index, : len(made), : len(words)].detach().float().cpu().numpy()
-        axes.imshow(picture, cmap="viridis", vmin=0, aspect="auto")
+        image = axes.imshow(picture, cmap="viridis", vmin=0, aspect="auto")
+        figure.colorbar(image, ax=axes, label="weight").ax.tick_params(labelsize=8)
         axes.set_xticks(range(len(words)), [shown(word) for word in words], rotation=60, ha="right", fontsize=8)
         axes.set_yticks(range(len(made)), [shown(word) for word in made], fontsize=8)
+        axes.set_xlabel("input")
+        axes.set_ylabel("output")
         axes.set_title(explanation.method.replace("_", " "), fontsize=8)
     return figure

@@ -1,6 +1,7 @@
 """Bars of the heat of columns."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,18 @@ if TYPE_CHECKING:
     from zoo.explanation.result import Explanation
 
 BAR_INCHES, PANEL_INCHES = 0.26, 5.0
+TITLE_LETTERS = 56  # in a line above a panel
 
 
 def draw(
-    explanation: "Explanation", *, names: Sequence[str], values: Sequence[Sequence[str]] = (), limit: int = 20
+    explanation: "Explanation",
+    *,
+    names: Sequence[str],
+    values: Sequence[Sequence[str]] = (),
+    limit: int = 20,
+    unit: str = "",
 ) -> Figure:
-    """One panel a row, the columns with the most heat on top.
+    """One panel a row, the columns with the most heat on top, their bars in `unit`.
 
     Raises: ValueError if the heat is not over these columns.
     """
@@ -40,6 +47,8 @@ def draw(
         axes.barh(range(count), shares, color=["C3" if share > 0 else "C0" for share in shares])
         axes.set_yticks(range(count), [text if len(text) <= 40 else text[:39] + "…" for text in texts], fontsize=8)
         axes.axvline(0, color="0.5", linewidth=0.8)
-        axes.set_title(f"{explanation.title(index)}: {explanation.method.replace('_', ' ')}", fontsize=8)
+        title = f"{explanation.title(index)}: {explanation.method.replace('_', ' ')}"
+        axes.set_title(textwrap.fill(title, TITLE_LETTERS), fontsize=8)
+        axes.set_xlabel(unit, fontsize=8)
         axes.tick_params(axis="x", labelsize=8)
     return figure

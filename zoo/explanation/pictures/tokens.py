@@ -35,7 +35,7 @@ def draw(explanation: "Explanation", *, tokens: Sequence[Sequence[str]]) -> Figu
     axes.set_ylim(height, 0)
     top = 0.0
     for row, row_lines in enumerate(lines):
-        note = " (red for, blue against)" if explanation.signed else ""
+        note = " (red for, blue against)" if explanation.signed else " (from dark, none, to bright)"
         title = "\n".join(textwrap.wrap(explanation.title(row), LINE_CHARACTERS))
         axes.text(0, top + 0.6, f"{title}   {explanation.method.replace('_', ' ')}{note}", fontsize=8, va="center")
         for number, line in enumerate(row_lines):
@@ -78,7 +78,8 @@ def _colours(explanation: "Explanation", row: int, words: Sequence[str]) -> list
         raise ValueError(f"{len(words)} tokens do not fit heat of the shape {list(explanation.heat.shape)}.")
     heat = explanation.heat[row, : len(words)].detach().float().cpu().numpy()[None]  # [1, T]
     percentile = 100.0 if len(words) < 50 else INPUT_PERCENTILE
-    fills = colour(heat, signed=explanation.signed, percentile=percentile)[0][0] if len(words) else []
+    heat = np.pad(heat, ((0, 0), (0, 1)))  # a zero: unsigned heat is coloured from there up, not from its least token
+    fills = colour(heat, signed=explanation.signed, percentile=percentile)[0][0, :-1]
     return [(fill, "black" if fill @ (0.299, 0.587, 0.114) > 0.5 else "white") for fill in fills]
 
 
