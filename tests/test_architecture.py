@@ -194,8 +194,8 @@ def is_unfinished(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
 
 
 RULES: tuple[Rule, ...] = (
-    imports_across, branches_on_a_task, imports_relatively, imports_slow_libraries_at_once, lacks_docstring, is_too_long, prints,
-    swallows_errors, swallows_arguments, holds_machine_paths, is_unfinished,
+    imports_across, branches_on_a_task, imports_relatively, imports_slow_libraries_at_once, lacks_docstring,
+    is_too_long, prints, swallows_errors, swallows_arguments, holds_machine_paths, is_unfinished,
 )  # fmt: skip
 
 
