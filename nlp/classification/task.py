@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from zoo.explanation import Explanation
 
 PREDICTED_AT_ONCE = 64  # texts
+READS_LAST_PLACE = "XLNet"  # its summary is of the last place, and padding stands there
 
 
 class TextClassification(Task):
@@ -60,6 +61,8 @@ class TextClassification(Task):
     ) -> None:
         if len(classes) < 2:
             raise DataError(f"Classification needs two classes or more, got {list(classes)}.")
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing is a share in [0, 1]; got {label_smoothing}.")
         if class_weights is not None:
             _check_class_weights(class_weights, len(classes))
         self.classes = tuple(classes)
@@ -90,8 +93,10 @@ class TextClassification(Task):
     def model_arguments(self, entry: Entry) -> dict[str, Any]:
         """The number of classes, and of tokens where the model's weights do not fix it.
 
-        Raises: DataError for a model whose weights were trained with another tokenizer.
+        Raises: DataError for a model whose weights were trained with another tokenizer, or that reads padding.
         """
+        if READS_LAST_PLACE in entry.builder:
+            raise DataError(f"{entry.name} judges a text by its last place, which is padding in a batch. Take another.")
         arguments: dict[str, Any] = {"num_classes": len(self.classes)}
         tokenizer = self.encoder.tokenizer
         if isinstance(entry.preprocessing, TextPreprocessing):

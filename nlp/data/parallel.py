@@ -80,9 +80,14 @@ def list_pairs(
         return {TRAIN: read_two_files(path, target_path, faults)}
     if path.is_dir():
         return _read_folder(path, source, target, faults)
-    if _suffix(path) in TABLES:
+    if is_table(path):
         return {TRAIN: read_table(path, source, target, faults)}
     raise DataError(f"{path} is one file that is no table. {LAYOUT}")
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table by its name."""
+    return _suffix(path) in TABLES
 
 
 def read_lines(path: Path) -> list[str]:
@@ -173,14 +178,15 @@ def _table_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _read_folder(folder: Path, source: Column | None, target: Column | None, faults: Faults) -> dict[str, Pairs]:
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     endings = sorted({_suffix(path)[1:] for path in files if _part(path) == TRAIN and _suffix(path)})
-    if source is None and target is None and len(endings) == 2:
-        source, target = endings
+    if len(endings) == 2:
+        rest = [ending for ending in endings if ending not in (source, target)]
+        source = rest.pop(0) if source is None and rest else source
+        target = rest.pop(0) if target is None and rest else target
     for name, ending in (("source", source), ("target", target)):
         if ending not in endings:
             found = ", ".join(f"train.{known}" for known in endings) or "none"
-            raise DataError(
-                f"{folder} has no train.{ending} for {name}={ending!r}; files of the training part: {found}. {LAYOUT}"
-            )
+            wish = f"needs {name}=" if ending is None else f"has no train.{ending} for {name}={ending!r}"
+            raise DataError(f"{folder} {wish}; files of the training part: {found}. {LAYOUT}")
     parts: dict[str, Pairs] = {}
     for name in (TRAIN, VALIDATION, TEST):
         sides = [

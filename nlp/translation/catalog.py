@@ -92,7 +92,9 @@ MODELS: tuple[Entry, ...] = (
         num_params=63082496,
         summary="the paper's base model: six layers on each side, 512 wide, one vocabulary of 37,000 for all",
         paper=VASWANI,
-        preprocessing=PairOptions(tokenizer="bpe", tokenizer_options={"vocab_size": 37000}, joint=True),
+        preprocessing=PairOptions(
+            tokenizer="bpe", tokenizer_options={"vocab_size": 37000}, joint=True, max_length=1024
+        ),
         task_options={"label_smoothing": 0.1},
         recipe=BASE_RECIPE,
     ),
@@ -107,6 +109,7 @@ MODELS: tuple[Entry, ...] = (
         num_params=9038341,
         summary="small: three layers on each side, 256 wide, learned positions, for data sets such as Multi30k",
         paper=VASWANI,
+        preprocessing=PairOptions(max_length=100),
         task_options={"label_smoothing": 0.1},
         recipe=SMALL_RECIPE,
     ),

@@ -43,11 +43,12 @@ def explain_sequences(
     gradients = [name for name, kind in METHODS.items() if issubclass(kind, InputMethod)]
     check_name("explanation of sequences", method, [ATTENTION, *gradients])
     device = next(model.parameters()).device
-    rows = _target_ids(model, decoder, texts, target, device)
+    rows = _target_ids(model, decoder, texts, target)
     pairs, targets = _batch(decoder, texts, rows, device)
     sources = [decoder.tokenizers.source_tokens(text) for text in texts]
-    written = [[*decoder.tokens(row[:-1]), "<eos>"] for row in rows]
-    names = [decoder.tokenizers.target.decode(row[:-1]) for row in rows]
+    eos = decoder.tokenizers.special.eos
+    written = [["<eos>" if number == eos else decoder.tokens([number])[0] for number in row] for row in rows]
+    names = [decoder.tokenizers.target.decode([number for number in row if number != eos]) for row in rows]
     if method == ATTENTION:
         if layer is not None or options:
             raise ValueError("Attention takes neither a layer nor options.")
@@ -102,14 +103,13 @@ def _showing_weights(model: Any) -> Iterator[None]:
         model.set_attn_implementation(before)
 
 
-def _target_ids(
-    model: nn.Module, decoder: Decoder, texts: Sequence[str], target: Any, device: torch.device
-) -> list[list[int]]:
-    """The output of each text that is to be explained, with <eos> at its end."""
+def _target_ids(model: nn.Module, decoder: Decoder, texts: Sequence[str], target: Any) -> list[list[int]]:
+    """The output of each text that is to be explained, with <eos> if it came to its end."""
     if target is None:
         with evaluation_mode(model):
             found = decoder.decode_texts(model, texts, beam_size=1)
-        return [[*hypothesis.tokens, decoder.tokenizers.special.eos] for hypothesis in found]
+        eos = decoder.tokenizers.special.eos
+        return [[*hypothesis.tokens, *([eos] if hypothesis.ended else [])] for hypothesis in found]
     wanted = [target] * len(texts) if isinstance(target, str) else list(target)
     if len(wanted) != len(texts) or not all(isinstance(text, str) for text in wanted):
         raise ValueError(f"target must be one text, or one for each of the {len(texts)} inputs; got {target!r}.")

@@ -74,7 +74,7 @@ class Decoder:
         """The best hypothesis for each source [B, S], greedily with a beam of 1; the model is in evaluation mode."""
         limits = self._limits(model, source_mask)
         if can_generate(model):
-            return self._generate(model, source, source_mask, int(limits.max()), beam_size)
+            return self._generate(model, source, source_mask, limits, beam_size)
         options: dict[str, Any] = {"special": self.tokenizers.special, "max_length": limits}
         stepping: Any = model
         if beam_size == 1:
@@ -86,7 +86,12 @@ class Decoder:
         self, model: nn.Module, texts: Sequence[str], *, seed: int, temperature: float = 1.0,
         top_k: int | None = None, top_p: float | None = None,
     ) -> list[Hypothesis]:  # fmt: skip
-        """One hypothesis drawn at random for each text; arguments as `nlp.translation.decoding.sample`."""
+        """One hypothesis drawn at random for each text; arguments as `nlp.translation.decoding.sample`.
+
+        Raises: ValueError for models of transformers, which draw by their own `generate`.
+        """
+        if can_generate(model):
+            raise ValueError(f"{type(model).__name__} draws by itself: call its generate(do_sample=True).")
         device = next(model.parameters()).device
         batch = self.source_batch(texts, device)
         stepping: Any = model
@@ -107,29 +112,35 @@ class Decoder:
     def _limits(self, model: nn.Module, source_mask: Tensor) -> Tensor:
         """The largest length of each output [B], from that of its own source alone."""
         limits = (source_mask.sum(1) * self.ratio).long() + self.extra
-        positions = getattr(model, "max_positions", None)
+        config = getattr(model, "config", None)  # of transformers' models
+        positions = getattr(model, "max_positions", getattr(config, "max_position_embeddings", None))
         return limits if positions is None else limits.clamp(max=positions)
 
     def _generate(
-        self, model: Any, source: Tensor, source_mask: Tensor, max_length: int, beam_size: int
+        self, model: Any, source: Tensor, source_mask: Tensor, limits: Tensor, beam_size: int
     ) -> list[Hypothesis]:
         """By the model's own `generate`. Its score divides the log-probability by length ** alpha."""
+
+        def at_its_limit(ids: Tensor, scores: Any, **unused: Any) -> Tensor:
+            """Which of the hypotheses, as many for each source, have their own most tokens, beside the first one."""
+            return ids.shape[1] > limits.repeat_interleave(len(ids) // len(limits))
+
         output = model.generate(
             input_ids=source, attention_mask=source_mask.long(), num_beams=beam_size, do_sample=False,
-            max_new_tokens=max_length, return_dict_in_generate=True, output_scores=True,
-            **({"length_penalty": self.alpha} if beam_size > 1 else {}),
+            max_new_tokens=int(limits.max()), stopping_criteria=[at_its_limit], return_dict_in_generate=True,
+            output_scores=True, **({"length_penalty": self.alpha} if beam_size > 1 else {}),
         )  # fmt: skip
         gained = model.compute_transition_scores(
             output.sequences, output.scores, getattr(output, "beam_indices", None), normalize_logits=beam_size == 1
         )  # [B, T]
         written = output.sequences[:, -gained.shape[1] :]
-        is_end = written == self.tokenizers.special.eos
+        over = torch.arange(gained.shape[1], device=limits.device) >= limits[:, None]  # padding for longer sentences
+        is_end = (written == self.tokenizers.special.eos) & ~over
         after = is_end.cumsum(dim=1) - is_end.long() > 0
-        totals = gained.masked_fill(after | gained.isinf(), 0).sum(dim=1)
+        totals = gained.masked_fill(after | over | gained.isinf(), 0).sum(dim=1)
         scores = getattr(output, "sequences_scores", None)
         scores = totals if scores is None else scores
-        found = zip(written.tolist(), totals.tolist(), scores.tolist(), is_end.any(dim=1).tolist(), strict=True)
-        return [
-            Hypothesis(tuple(row[: row.index(self.tokenizers.special.eos)] if ended else row), total, score, ended)
-            for row, total, score, ended in found
-        ]
+        lengths = (~(after | over | is_end)).sum(dim=1)  # without <eos>
+        parts = (written, lengths, totals, scores, is_end.any(dim=1))
+        found = zip(*(part.tolist() for part in parts), strict=True)
+        return [Hypothesis(tuple(row[:length]), total, score, ended) for row, length, total, score, ended in found]

@@ -95,7 +95,7 @@ class SacreMetric(TextMetric):
         library = self._library()
         texts, answers = zip(*self.items, strict=True)
         score = float(library.corpus_score(list(texts), [list(stream) for stream in zip_longest(*answers)]).score)
-        tell_signature(str(library.get_signature()))
+        tell_signature(type(self).__name__, str(library.get_signature()))
         return score
 
     def signature(self) -> str:
@@ -107,7 +107,7 @@ class SacreMetric(TextMetric):
 
 
 class BLEU(SacreMetric):
-    """Corpus BLEU.
+    """Corpus BLEU, of texts and right answers as they come: those of a word tokenizer have spaces around their marks.
 
     lowercase: whether case is ignored; tokenize: sacrebleu's tokenizer, "13a" by default there.
     """
@@ -120,7 +120,8 @@ class BLEU(SacreMetric):
     def _library(self) -> Any:
         from sacrebleu.metrics import BLEU as Library  # noqa: N811
 
-        return Library(lowercase=self.lowercase, tokenize=self.tokenize)
+        # force: no warning of spaces before full stops, which the right answers have too
+        return Library(lowercase=self.lowercase, tokenize=self.tokenize, force=True)
 
 
 class ChrF(SacreMetric):
@@ -185,6 +186,6 @@ def edit_distance(one: Sequence[Any], other: Sequence[Any]) -> int:
 
 
 @functools.cache
-def tell_signature(signature: str) -> None:
-    """Logs a signature of sacrebleu the first time that it is met."""
-    logger.info("sacrebleu signature: %s", signature)
+def tell_signature(metric: str, signature: str) -> None:
+    """Logs the signature of one of sacrebleu's metrics the first time that it is met."""
+    logger.info("%s by sacrebleu, signature %s", metric, signature)

@@ -25,7 +25,7 @@ class PairTokenizers:
     """How both sides of a pair become numbers.
 
     joint:      whether both are one.
-    max_length: most tokens of a source, special ones included; the rest is cut off. None for any number.
+    max_length: most tokens of a text, special ones included; the rest is cut off. None for any number.
     """
 
     source: Tokenizer
@@ -46,7 +46,7 @@ class PairTokenizers:
 
     def target_ids(self, text: str) -> list[int]:
         """The numbers of a target, its end marked by <eos>."""
-        return _with_end(self.target, text, None)
+        return _with_end(self.target, text, self.max_length)
 
     def reference(self, text: str) -> str:
         """A target as a decoded one would read: words as the tokenizer splits and writes them, unknown ones too."""

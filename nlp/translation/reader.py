@@ -50,13 +50,14 @@ def read_pairs(
     - a file with a source on each line, with `target_path` for the targets;
     - a .tsv or .csv table. All files may be .gz.
 
-    source, target:   endings of the files in a folder (None: the two that there are, in alphabetical order), or the
+    source, target:   endings of the files in a folder (None: of two the other, or both in alphabetical order), or the
                       columns of a table, by name where it has a first line of names, by number from 0 where not.
     tokenizer:        "whitespace", "character", "bpe", "wordpiece" or "hf" (or what `to_dict` of one gave), of both
                       sides unless `target_tokenizer` names another. Vocabularies come from the training part alone.
     tokenizer_options: of its training, such as vocab_size; "target_tokenizer_options" likewise.
     joint:            one tokenizer, trained on both sides together, for both.
-    max_length:       most tokens: training pairs that are longer on a side are left out, other sources are cut.
+    max_length:       most tokens, <eos> included; None: what `preprocessing` says. Training pairs that are longer on
+                      a side are left out; other texts are cut, and judged by the whole right answer.
     validation, test: shares to split off where the data name no such part. Pairs with the same source stay together.
     merge_answers:    whether pairs of one source outside of the training part become one with several right answers.
     on_error:         "raise" stops at empty lines and lines without two columns; "skip" leaves them out and reports
@@ -98,10 +99,11 @@ def _choose(
     """What the user wants, and where nothing is said what the model wants."""
     if source is None and isinstance(preprocessing, TextPreprocessing):
         source, options, joint = "hf", {"reference": preprocessing.tokenizer}, True
-        max_length = max_length or preprocessing.max_length
     elif source is None and isinstance(preprocessing, PairOptions):
         source, joint = preprocessing.tokenizer, preprocessing.joint or joint
-        options = options or preprocessing.tokenizer_options
+        options = options or preprocessing.tokenizer_options or None
+    if max_length is None and preprocessing is not None:
+        max_length = preprocessing.max_length
     return _Choice(source or "whitespace", target, options, target_options, joint, max_length)
 
 

@@ -126,7 +126,10 @@ class Seq2SeqRNN(nn.Module):
         """
         weights = self._decode(batch)[1]
         if weights is None:
-            raise ValueError("This model has no attention to look at: it was built with attention='none'.")
+            raise ValueError(
+                "This model has no attention to look at: it was built with attention='none'. Take the method "
+                "integrated_gradients, or another by gradients."
+            )
         return weights
 
     def encode(self, source: Tensor, source_mask: Tensor) -> State:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from nlp.data.parallel import read_lines
+from nlp.data.parallel import is_table, read_lines
 from nlp.translation.generation import Decoder, logits_of
 from nlp.translation.metrics import (
     BLEU,
@@ -26,7 +26,7 @@ from nlp.translation.pairs import IGNORED, PairTokenizers
 from zoo.data import Bundle
 from zoo.errors import DataError, check_name
 from zoo.losses import cross_entropy
-from zoo.records import Entry
+from zoo.records import Entry, TextPreprocessing
 from zoo.training import Batch, Inputs, Losses, Prediction, Task, evaluation_mode
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MetricName = Literal["bleu", "chrf", "exact_match", "phoneme_error_rate", "loss"]
 SHOWN = 60  # characters of a sentence that name it
+TEXT_SUFFIXES = (".txt", ".gz", ".tsv", ".csv")  # of what is meant as a file, where nothing is there by its name
 
 
 class Translation(Task):
@@ -47,7 +48,8 @@ class Translation(Task):
     evaluation_beam_size: the same while judging.
     length_penalty:       alpha of the beam search's, 0 for none.
     max_length_ratio:     most target tokens for each source token, beside `max_length_extra` more.
-    bleu_lowercase:       whether BLEU and chrF ignore case; bleu_tokenize: sacrebleu's tokenizer for BLEU.
+    bleu_lowercase:       whether BLEU and chrF ignore case; bleu_tokenize: sacrebleu's tokenizer for BLEU. The right
+                          answers are written as the target's tokenizer writes them, "t - shirt" by "whitespace".
     """
 
     name = "nlp/translation"
@@ -71,6 +73,8 @@ class Translation(Task):
         bleu_tokenize: str = "13a",
     ) -> None:
         check_name("metric", metric, get_args(MetricName))
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing is a share in [0, 1]; got {label_smoothing}.")
         if min(beam_size, evaluation_beam_size) < 1:
             raise ValueError(f"Beam sizes must be 1 or more, got {beam_size} and {evaluation_beam_size}.")
         if max_length_ratio <= 0 or max_length_extra < 1:
@@ -115,6 +119,13 @@ class Translation(Task):
 
     def model_arguments(self, entry: Entry) -> dict[str, Any]:
         if ":" in entry.name:  # a library's model comes with its own vocabulary
+            if not isinstance(entry.preprocessing, TextPreprocessing):
+                raise DataError(f"{entry.name} comes without a tokenizer: name a folder or repository that has one.")
+            if self.tokenizers.source.name != "hf":
+                raise DataError(
+                    f"{entry.name} was trained with the tokenizer {entry.preprocessing.tokenizer}, and these pairs "
+                    f"were read by {self.tokenizers.source.name!r}. Leave the reader's tokenizer out."
+                )
             return {}
         return {
             "source_vocabulary": self.tokenizers.source.vocab_size,
@@ -125,6 +136,18 @@ class Translation(Task):
         made = self.tokenizers.to_dict()
         options: dict[str, Any] = {"tokenizer": made["source"], "tokenizer_options": None, "target_path": None}
         return {**options, "target_tokenizer": made["target"], "target_tokenizer_options": None}
+
+    def check_bundle(self, bundle: Bundle) -> None:
+        """Raises DataError for pairs whose tokens have other numbers."""
+        super().check_bundle(bundle)
+        own, other = self.tokenizers, bundle.preprocessing
+        if not isinstance(other, PairTokenizers) or any(
+            getattr(other, side).to_dict() != getattr(own, side).to_dict() for side in ("source", "target")
+        ):
+            raise DataError(
+                "These pairs were read by other tokenizers than those trained on. Give their path, or read them by "
+                "read_pairs(path, **task.reading())."
+            )
 
     def losses(self, model: nn.Module, batch: Batch) -> Losses:
         logits = logits_of(model, batch)
@@ -181,10 +204,13 @@ class Translation(Task):
         rows: list[str] = []
         names: list[str] = []
         for item in items:
-            if not isinstance(item, Path) and not _is_file(item):
-                rows.append(item)
-                names.append(item if len(item) <= SHOWN else f"{item[: SHOWN - 1]}…")
+            if not _is_file(item):
+                text = str(item)
+                rows.append(text)
+                names.append(text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…")
                 continue
+            if is_table(Path(item)):
+                raise DataError(f"{item} is a table. Give a text file with a source on each line, or the sources.")
             for number, line in enumerate(read_lines(Path(item)), 1):
                 if line.strip():
                     rows.append(line.strip())
@@ -228,8 +254,16 @@ def _texts(inputs: Any) -> list[str]:
     return texts
 
 
-def _is_file(item: str) -> bool:
+def _is_file(item: str | Path) -> bool:
+    """Whether an item names a file of sentences, and is no sentence itself.
+
+    Raises: DataError for the name of a file that is not there.
+    """
     try:
-        return Path(item).is_file()
+        there = Path(item).is_file()
     except (OSError, ValueError):  # a sentence too long to be a path, or with a character that no path has
-        return False
+        there = False
+    named = isinstance(item, Path) or (item.lower().endswith(TEXT_SUFFIXES) and " " not in item)
+    if named and not there:
+        raise DataError(f"There is no file {item} of sentences. Give a sentence, or a text file with one on each line.")
+    return there

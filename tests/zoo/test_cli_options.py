@@ -89,3 +89,12 @@ def test_unknown_model_names_the_nearest():
     result = CliRunner().invoke(app, ["options", "resnet81"])
     assert result.exit_code == 2
     assert "resnet" in result.stderr
+
+
+@pytest.mark.parametrize("model", ["timm:resnet18", "torchvision:ssd300_vgg16"])
+def test_other_libraries_models_have_options_too(model):
+    """Fails if the builder is looked for where the library does not keep it."""
+    pytest.importorskip("timm")
+    groups = shown(model)
+    assert "seed" in groups["--data-set"]
+    assert list(groups["--model-set"]) == ["NAME"]

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -278,10 +278,22 @@ def test_plain_values_of_the_wrong_type_are_refused(value: dict[str, object]) ->
         check_arguments("mine", linear, value)
 
 
+def test_a_text_is_no_list_of_its_letters() -> None:
+    """Fails if classes=cat,dog of the command line makes seven classes of a letter each."""
+
+    def read(*, classes: Sequence[str] | None, crop: int | tuple[int, int], column: str | Sequence[str]) -> None: ...
+
+    with pytest.raises(ValueError, match=r'it: classes must be a list, such as \["cat", "dog"\], got \'cat, dog\''):
+        check_arguments("it", read, {"classes": "cat, dog"})
+    with pytest.raises(ValueError, match="it: crop must be a list"):
+        check_arguments("it", read, {"crop": "64"})
+    check_arguments("it", read, {"classes": ["cat"], "crop": 3, "column": "text"})
+
+
 def test_values_that_fit_or_cannot_be_judged_pass() -> None:
     """Fails if an integer is refused as a float, or a type that is not plain is judged."""
 
-    def build(*, size: tuple[int, int], rate: float, label: str | None, loose=None, **more: int) -> None: ...  # type: ignore[no-untyped-def]
+    def build(*, size: dict[str, int], rate: float, label: str | None, loose=None, **more: int) -> None: ...  # type: ignore[no-untyped-def]
 
     check_arguments("it", build, {"size": "text", "rate": 1, "label": None, "loose": "x", "other": "y"})
     check_arguments("it", linear, {"width": torch.tensor(3), "rate": 1, "name": "a"})

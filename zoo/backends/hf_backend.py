@@ -7,7 +7,8 @@ read with safetensors or PyTorch's `weights_only` reader.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -168,16 +169,17 @@ class TransformersBackend:
         if "attn_implementation" in arguments:
             options["attn_implementation"] = arguments["attn_implementation"]
         try:
-            model, found = network.from_pretrained(
-                source,
-                config=config,
-                dtype=_dtype(arguments),
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                weights_only=True,
-                trust_remote_code=False,
-                **options,
-            )
+            with _quiet():
+                model, found = network.from_pretrained(
+                    source,
+                    config=config,
+                    dtype=_dtype(arguments),
+                    ignore_mismatched_sizes=True,
+                    output_loading_info=True,
+                    weights_only=True,
+                    trust_remote_code=False,
+                    **options,
+                )
         except OSError as error:
             why = "the network is off" if offline else brief(error)
             raise not_here(origin, "model.safetensors or pytorch_model.bin", why) from error
@@ -190,6 +192,22 @@ class TransformersBackend:
         _check_fit(report, body=getattr(model, "base_model_prefix", ""), source=path or origin.name)
         logger.info("%s: %s", type(model).__name__, report)
         return model, report
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Inside, transformers shows neither a bar nor its own report of a loading, which the zoo's says once more."""
+    from transformers.utils import logging as library
+
+    level, bars = library.get_verbosity(), library.is_progress_bar_enabled()
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        library.set_verbosity(level)
+        if bars:
+            library.enable_progress_bar()
 
 
 def _dtype(arguments: Mapping[str, object]) -> Any:

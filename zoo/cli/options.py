@@ -13,6 +13,7 @@ import typer
 from zoo.cli.app import JSON, app
 from zoo.cli.output import show_json
 from zoo.cli.runs import FLAGS, HIDDEN
+from zoo.records import Entry
 
 WIDTH = 88  # of a meaning, characters
 MEANING = re.compile(r"(?P<names>\w+(?:, \w+)*): +(?P<text>\S.*)")
@@ -27,17 +28,16 @@ def options(
 ) -> None:
     """List what --data-set, --model-set, --task-set and --set of `zoo train` take for a model."""
     from zoo.lookup import import_object
-    from zoo.registry import model_info, task_info
+    from zoo.registry import model_info, split_backend, task_info
     from zoo.training import fine_tune
     from zoo.training.recipe import Recipe
 
     entry = model_info(model)
     task = task_info(entry.task)
     kind = import_object(task.builder)
-    builder = import_object(entry.builder) if isinstance(entry.builder, str) else entry.builder
     groups = {
         "--data-set": takes([import_object(task.reader)], without=("path",)),
-        "--model-set": takes([builder], changed=entry.config),
+        "--model-set": _of_backend(model) if split_backend(model)[0] else _of_native(entry),
         "--task-set": takes([kind], changed=entry.task_options),
         "--set": takes(
             [fine_tune, Recipe], changed={**kind.recipe, **entry.recipe}, without=(*FLAGS, *HIDDEN, "progress")
@@ -74,6 +74,20 @@ def takes(functions: Iterable[Any], *, changed: Any = None, without: Iterable[st
             text = "(from the data, or needed)" if default is parameter.empty else _text(default)
             found.setdefault(name, (text, said.get(name, "") or choices))
     return found
+
+
+def _of_native(entry: Entry) -> dict[str, tuple[str, str]]:
+    """The arguments of what builds a native model, with the entry's configuration as defaults."""
+    from zoo.lookup import import_object
+
+    builder = import_object(entry.builder) if isinstance(entry.builder, str) else entry.builder
+    return takes([builder], changed=entry.config)
+
+
+def _of_backend(model: str) -> dict[str, tuple[str, str]]:
+    """The arguments of another library's model, whose own documentation lists them."""
+    library = model.partition(":")[0]
+    return {"NAME": ("VALUE", f"whatever {library} builds {model} with; one that it does not take is an error.")}
 
 
 def _choices(annotation: Any) -> str:

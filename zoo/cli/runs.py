@@ -162,6 +162,7 @@ def _report(run: "Run") -> None:
     for split, values in run.results.items():
         typer.echo(f"{split}: " + ", ".join(f"{name} {_number(value)}" for name, value in values.items()))
     files = sorted(path.name for path in run.directory.iterdir() if path.is_file())
+    files += ["pictures/"] if (run.directory / "pictures").is_dir() else []
     typer.echo(f"run: {run.directory}   ({', '.join(files)})")
     typer.echo(f"next: zoo predict {run.directory} FILE    zoo explain {run.directory} FILE")
 

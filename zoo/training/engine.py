@@ -99,11 +99,20 @@ class Engine:
         """One optimizer step on the collected gradients, which are cleared."""
         if clip_norm is not None:
             if self.bare:
-                nn.utils.clip_grad_norm_([p for p in module.parameters() if p.grad is not None], clip_norm)
+                self._clip([p for p in module.parameters() if p.grad is not None], clip_norm)
             else:
                 self.fabric.clip_gradients(module, optimizer, max_norm=clip_norm, error_if_nonfinite=False)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+
+    def _clip(self, parameters: list[nn.Parameter], largest: float) -> None:
+        """As `nn.utils.clip_grad_norm_`; on a CPU, where looking costs nothing, what is short is not multiplied by 1.
+
+        That pass over the memory takes a small network a tenth of its step.
+        """
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if not (self._on_cpu and norm + 1e-6 <= largest):  # torch's own constant against division by 0
+            nn.utils.clip_grads_with_norm_(parameters, largest, norm)
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum of `value` over all processes."""

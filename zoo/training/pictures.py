@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 POSITION = ("event", "stage", "epoch", "step", "time", "lr")
@@ -32,7 +31,7 @@ def curves_figure(history: Sequence[Mapping[str, Any]]) -> "Figure":
                     label = f"{base}, training" if name.startswith("train_") else base
                     marker = "o" if len(points) < 30 else None
                     axes.plot(*zip(*points, strict=True), style, color=f"C{color}", label=label, marker=marker, ms=3)
-        _dress(axes, title, history)
+        _dress(axes, title, chosen, history)
     return figure
 
 
@@ -54,9 +53,9 @@ def _points(history: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, 
     return [(index + 1, record[name]) for index, record in enumerate(history) if record.get(name) is not None]
 
 
-def _dress(axes: "Axes", title: str, history: Sequence[Mapping[str, Any]]) -> None:
+def _dress(axes: Any, title: str, chosen: Sequence[str], history: Sequence[Mapping[str, Any]]) -> None:
     """Title, scales, grid and legend, and a line where a new stage begins."""
-    values = [float(y) for line in axes.get_lines() for y in line.get_ydata()]
+    values = [y for base in chosen for name in (base, f"train_{base}") for _, y in _points(history, name)]
     if values and min(values) > 0 and max(values) > LOG_RATIO * min(values):
         axes.set_yscale("log")
     for index in range(1, len(history)):

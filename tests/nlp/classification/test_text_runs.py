@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 import zoo
 from zoo.cli import app
+from zoo.errors import DataError
 from zoo.training import Callback, load_run
 
 SMALL = {"embedding_dim": 16, "width": 16}
@@ -150,6 +151,10 @@ def test_command_line(reviews, tmp_path, monkeypatch):
     assert [row["file"] for row in found[:2]] == ["a lovely dress", "reviews.csv:2"]
     assert {row["label"] for row in found} <= {"neg", "pos"}
     assert "pos" in command("predict", "run", "a lovely dress").stdout
+    assert "pos" in command("predict", "run", "lovely " * 400).stdout, "a text longer than a file's name may be"
+    nothing = CliRunner().invoke(app, ["predict", "run", ""], prog_name="zoo")
+    assert isinstance(nothing.exception, SystemExit | DataError), "an empty text is not the working directory"
+    assert "is empty" in nothing.output + str(nothing.exception)
     command("explain", "run", "a lovely dress", "--out", "why.png")
     assert Path("why.png").stat().st_size > 1000
     assert os.path.getsize("run/confusion_test.png") > 1000

@@ -13,6 +13,7 @@ from nlp.data.texts import read_texts
 from zoo.data import Bundle
 from zoo.errors import DataError
 from zoo.records import Entry, TextPreprocessing
+from zoo.registry import create_model, model_info
 from zoo.training import evaluate
 
 ENTRY = Entry(name="any", task="nlp/classification", builder="any:any", summary="")
@@ -70,6 +71,38 @@ def test_predictions_do_not_depend_on_their_neighbours(task):
     assert sum(item["probability"] for item in together[0]["top"]) == pytest.approx(1, abs=1e-5)
     assert model.training, "the mode is given back"
     json.dumps(together)
+
+
+NARROW = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+ARCHITECTURES = {
+    "bert": NARROW,
+    "roberta": NARROW,
+    "modernbert": NARROW,
+    "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 16},
+    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2},
+}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_padding_changes_nothing_for_transformers_models(task, name):
+    """Fails if the mask or the number of padding does not reach them: a text alone gets what it gets among others."""
+    torch.manual_seed(0)
+    arguments = {**task.model_arguments(model_info(f"hf:{name}")), **ARCHITECTURES[name]}
+    model = create_model(f"hf:{name}", weights=None, task="nlp/classification", **arguments)
+    for parameter in model.parameters():  # larger weights, so that answers differ from text to text
+        parameter.data *= 5 if parameter.ndim > 1 else 1
+    texts = ["a good dress", "small blue skirt is the size and it fits", "good"]
+    together = task.predict(model, texts)
+    for text, among in zip(texts, together, strict=True):
+        (alone,) = task.predict(model, text)
+        assert alone["label"] == among["label"]
+        assert alone["probability"] == pytest.approx(among["probability"], abs=1e-5)
+    assert len({round(found["probability"], 4) for found in together}) == 3
+
+
+def test_a_model_that_would_read_padding_is_refused(task):
+    with pytest.raises(DataError, match="its last place"):
+        task.model_arguments(model_info("hf:xlnet"))
 
 
 def test_inputs_that_are_no_texts(task):
@@ -141,6 +174,8 @@ def test_baseline_fits_the_training_part_and_judges_another(task, bundle):
 
 
 def test_wrong_options(bundle):
+    with pytest.raises(ValueError, match="label_smoothing"):
+        TextClassification.from_bundle(bundle, label_smoothing=-0.1)
     with pytest.raises(ValueError, match="2 classes need as many"):
         TextClassification.from_bundle(bundle, class_weights=[1.0])
     with pytest.raises(DataError, match="two classes"):

@@ -41,6 +41,8 @@ def test_a_folder_names_its_parts_and_languages(folder):
     turned = read_pairs(folder, source="en", target="de", **ALL)
     assert turned.preprocessing.source.decode(turned.train[0][0].tolist()) == "a dog runs ."
     assert turned.fingerprint != bundle.fingerprint
+    for one in ({"source": "en"}, {"target": "de"}):  # of two languages the other follows
+        assert read_pairs(folder, **one, **ALL).fingerprint == turned.fingerprint
 
 
 def test_the_vocabulary_is_of_the_training_part_alone(folder):
@@ -128,6 +130,9 @@ def test_layouts_that_are_none_are_explained(folder, tmp_path):
     (folder / "test_2016_flickr.de").unlink()
     with pytest.raises(DataError, match="one file of each language for test"):
         read_pairs(folder)
+    write(folder / "train.fr", GERMAN)
+    with pytest.raises(DataError, match=r"needs target=; files of the training part: train\.de, train\.en, train\.fr"):
+        read_pairs(folder, source="de")
 
 
 def test_pairs_of_one_source_stay_together(tmp_path):
@@ -179,6 +184,25 @@ def test_long_pairs_are_left_out_and_long_sources_cut(tmp_path):
     tokenizers = bundle.preprocessing
     assert tokenizers.source_ids("aaaaaaaa")[-1] == tokenizers.source.eos
     assert len(tokenizers.source_ids("aaaaaaaa")) == len(tokenizers.source_tokens("aaaaaaaa")) == 4
+
+
+def test_the_models_most_tokens_hold_for_every_part(folder):
+    """Fails if a long text outside of the training part reaches a model that has no position for it.
+
+    Or if a model that names no options of the tokenizer takes away those that are usual.
+    """
+    usual = read_pairs(folder).preprocessing.to_dict()
+    assert read_pairs(folder, preprocessing=PairOptions(max_length=90)).preprocessing.to_dict() == {
+        **usual, "max_length": 90
+    }  # fmt: skip
+    write(folder / "val.en", [ENGLISH[0], f"{ENGLISH[1]} {ENGLISH[2]}"])
+    bundle = read_pairs(folder, preprocessing=PairOptions(max_length=5), **ALL)
+    _, target, references = bundle.validation[1]
+    assert len(target) == 5
+    assert references == ("a dog sleeps . two dogs run .",)  # judged by the whole
+    assert read_pairs(folder, preprocessing=PairOptions(max_length=5), tokenizer="character", max_length=90).train
+    with pytest.raises(DataError, match="5 tokens or fewer"):
+        read_pairs(folder, preprocessing=PairOptions(max_length=5), tokenizer="character")
 
 
 @pytest.mark.parametrize("joint", [True, False])

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from conftest import SPECIAL, build
+from seq2seq_helpers import SPECIAL, build
 from torch import Tensor, nn
 
 from nlp.translation.beam import beam_search, length_penalty

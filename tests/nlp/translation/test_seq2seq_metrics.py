@@ -16,6 +16,7 @@ from nlp.translation.metrics import (
     TokenLoss,
     WordErrorRate,
     edit_distance,
+    tell_signature,
 )
 from zoo.metrics import UndefinedMetricWarning
 
@@ -43,6 +44,22 @@ def test_bleu_and_chrf_are_sacrebleus(lowercase):
     assert chrf.compute() == pytest.approx(sacrebleu.CHRF(lowercase=lowercase).corpus_score(upper, streams).score)
     assert f"case:{'lc' if lowercase else 'mixed'}" in bleu.signature()
     assert bleu.signature().startswith("nrefs:1|")
+
+
+def test_texts_of_a_word_tokenizer_need_no_warning(caplog):
+    """Fails if sacrebleu tells the user at every epoch to detokenize both sides, which are alike."""
+    update(BLEU(), ["a dog runs ."] * 120, [("a cat runs .",)] * 120).compute()
+    assert not [record for record in caplog.records if record.name.startswith("sacrebleu")]
+
+
+def test_the_signature_is_told(caplog):
+    """Fails if a figure is logged without what sacrebleu was told, or it is not said whose it is."""
+    tell_signature.cache_clear()
+    with caplog.at_level("INFO", logger="nlp"):
+        for metric in (BLEU(), ChrF(), BLEU()):
+            update(metric, TEXTS, ANSWERS).compute()
+    told = [record.getMessage().split("|")[0] for record in caplog.records if "signature" in record.getMessage()]
+    assert told == ["BLEU by sacrebleu, signature nrefs:1", "ChrF by sacrebleu, signature nrefs:1"]
 
 
 def test_bleu_with_several_answers_takes_any():

@@ -7,29 +7,25 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from seq2seq_helpers import QUIET, READING, batch_of
 from typer.testing import CliRunner
 
 import zoo
-from nlp.translation.catalog import MODELS
-from nlp.translation.pairs import PairDataset
+from nlp.translation.catalog import BASE_RECIPE, MODELS
 from nlp.translation.task import Translation
 from zoo.cli import app
 from zoo.data import load_data
 from zoo.errors import DataError, UnknownNameError
 from zoo.explanation import AttentionView, TokenView
 from zoo.lookup import check_arguments, import_object
+from zoo.optim import make_schedule
 from zoo.training import Callback, load_run
 from zoo.training.trainer import Trainer
 
-READING = {
-    "tokenizer": "character", "target_tokenizer": "whitespace",
-    "target_tokenizer_options": {"lowercase": False, "min_frequency": 1}, "test": 0.1,
-}  # fmt: skip
 SMALL = {
     "transformer_multi30k": {"width": 32, "num_heads": 4, "num_layers": 1, "hidden": 64, "dropout": 0.1},
     "seq2seq_bahdanau": {"hidden": 32, "embedding": 16, "dropout": 0.02},
 }
-QUIET = {"progress": False, "accelerator": "cpu"}
 
 
 def train(name: str, data: Path, out: Path, **options):
@@ -43,11 +39,6 @@ def train(name: str, data: Path, out: Path, **options):
 def trained(corpus, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "run"
     return train("seq2seq_bahdanau", corpus, out, epochs=15, lr=2e-2, schedule="cosine")
-
-
-@pytest.fixture
-def task(corpus) -> Translation:
-    return Translation.from_bundle(load_data(corpus, task="nlp/translation", **READING))
 
 
 def test_learns_and_opens_again(trained, corpus):
@@ -75,6 +66,16 @@ def test_reads_sentences_and_files(trained, tmp_path):
             trained.task.predict(trained.model, wrong)
 
 
+def test_a_file_that_is_missing_is_no_sentence(trained, corpus, tmp_path):
+    """Fails if a misspelt file's name, or the right answers of a table, are translated without a word."""
+    for missing in (tmp_path / "no.de", "no.txt", str(tmp_path / "no.txt")):
+        with pytest.raises(DataError, match="There is no file"):
+            trained.task.read_inputs([missing])
+    with pytest.raises(DataError, match=r"pairs\.tsv is a table"):
+        trained.task.read_inputs([str(corpus)])
+    assert trained.task.read_inputs(["read no.txt", "a" * 5000]).rows == ["read no.txt", "a" * 5000]
+
+
 def test_attention_is_the_alignment(trained):
     """Fails if the map is turned, or of another sentence: a letter looks at its own."""
     found = trained.explain(["abcd", "ba"])
@@ -87,6 +88,17 @@ def test_attention_is_the_alignment(trained):
     assert not found.heat[1, :, 3:].any()
     assert found.heat[0, :4].argmax(dim=1).tolist() == [0, 1, 2, 3]
     assert list(found.labels) == ["A B C D", "B A"]
+
+
+def test_what_never_ends_is_explained_as_it_is(task):
+    """Fails if an <eos> that was not decoded is explained, for which the model may have no position left."""
+    model = build_for(task)
+    with torch.no_grad():
+        model.output.bias[task.tokenizers.special.eos] = -1e4
+    model.max_positions = 6
+    found = task.explain(model, ["abcd"])
+    assert found.heat.shape == (1, 6, 5)
+    assert "<eos>" not in found.view.outputs[0]
 
 
 def test_gradients_add_up_to_the_score(trained):
@@ -138,6 +150,32 @@ def test_resume_is_bit_for_bit(name, corpus, tmp_path):
     assert results[0] == results[1]
 
 
+def test_pairs_of_other_tokenizers_are_refused(task, corpus):
+    """Fails if a model is judged on numbers that mean other tokens."""
+    task.check_bundle(load_data(corpus, task="nlp/translation", **{**READING, **task.reading()}))
+    for other in ({"tokenizer": "bpe", "tokenizer_options": {"vocab_size": 270}}, {"target_tokenizer": "character"}):
+        options = {**READING, "target_tokenizer_options": None, **other}
+        with pytest.raises(DataError, match="other tokenizers"):
+            task.check_bundle(load_data(corpus, task="nlp/translation", **options))
+
+
+def test_a_run_draws_samples(trained):
+    """Fails if samples do not repeat with their seed, or a cold model draws others than the likeliest tokens."""
+    decoder, texts = trained.task.decoder, ["abc", "ed"]
+    first, second = (decoder.sample(trained.model, texts, seed=1, temperature=5.0) for _ in range(2))
+    assert first == second
+    cold = decoder.sample(trained.model, texts, seed=1, temperature=0.01)
+    assert [decoder.text(one) for one in cold] == ["A B C", "E D"]
+
+
+def test_the_papers_rate():
+    """Vaswani et al., equation 3: 512 ** -.5 * min(step ** -.5, step * 4000 ** -1.5), at steps 100, 4000 and 16000."""
+    schedule = make_schedule(BASE_RECIPE["schedule"], total_steps=20_000, **BASE_RECIPE["schedule_options"])
+    for step in (100, 4000, 16_000):
+        expected = 512**-0.5 * min(step**-0.5, step * 4000**-1.5)
+        assert BASE_RECIPE["lr"] * schedule.lr_factor(step - 1) == pytest.approx(expected, rel=1e-6)
+
+
 def test_accumulated_batches_equal_one(task):
     """Fails if a batch counts by its rows, not by its target tokens: the gradient of a mean over tokens."""
     lines = ("abcd\tA B C D", "a\tA", "ab\tA B")
@@ -153,16 +191,6 @@ def test_accumulated_batches_equal_one(task):
         (task.losses(model, part)["loss"] * weight / sum(weights)).backward()
     for parameter, expected in zip(model.parameters(), whole, strict=True):
         torch.testing.assert_close(parameter.grad, expected, atol=1e-6, rtol=1e-4)
-
-
-def dataset(task: Translation, *lines: str) -> PairDataset:
-    sources, targets = zip(*(line.split("\t") for line in lines), strict=True)
-    return PairDataset(task.tokenizers, sources, targets)
-
-
-def batch_of(task: Translation, *lines: str):
-    found = dataset(task, *lines)
-    return found.collate([found[row] for row in range(len(found))])
 
 
 def build_for(task: Translation) -> torch.nn.Module:
@@ -203,6 +231,8 @@ def test_each_metric_is_its_own_monitor(task):
         assert metric in made.metrics()
     with pytest.raises(UnknownNameError, match="bleu"):
         Translation(tokenizers=task.tokenizers, metric="blue")
+    with pytest.raises(ValueError, match="label_smoothing"):
+        Translation(tokenizers=task.tokenizers, label_smoothing=1.5)
     with pytest.raises(ValueError, match="Beam sizes"):
         Translation(tokenizers=task.tokenizers, beam_size=0)
 
@@ -226,89 +256,6 @@ def test_a_joint_vocabulary_comes_with_the_base_model(corpus, tmp_path):
     assert run.task.tokenizers.joint
     assert run.task.label_smoothing == 0.1
     assert load_run(tmp_path / "run").predict("abc")[0]["text"] is not None
-
-
-def test_transformers_models_decode_by_themselves(task):
-    """Fails if targets are moved on twice, or the scores of `generate` are not those of its tokens."""
-    from transformers import BartConfig, BartForConditionalGeneration
-
-    torch.manual_seed(0)
-    special = task.tokenizers.special
-    config = BartConfig(
-        vocab_size=task.tokenizers.target.vocab_size, d_model=16, encoder_layers=1, decoder_layers=1,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=64, pad_token_id=0,
-        bos_token_id=special.bos, eos_token_id=special.eos, decoder_start_token_id=special.bos,
-        forced_eos_token_id=None,
-    )  # fmt: skip
-    model = BartForConditionalGeneration(config).eval()
-    batch = batch_of(task, "abcd\tA B C D", "a\tA")
-    with torch.no_grad():
-        own = model(
-            input_ids=batch[0].source, attention_mask=batch[0].source_mask.long(),
-            decoder_input_ids=batch[0].target_in,
-        ).logits  # fmt: skip
-    expected = torch.nn.functional.cross_entropy(own.transpose(1, 2), batch[1])
-    assert task.losses(model, batch)["loss"].item() == pytest.approx(float(expected), rel=1e-5)
-    for beam_size in (1, 3):
-        found = task.decoder.decode(model, batch[0].source, batch[0].source_mask, beam_size=beam_size)
-        for row, hypothesis in enumerate(found):
-            tokens = torch.tensor([[special.bos, *hypothesis.tokens, *([special.eos] if hypothesis.ended else [])]])
-            with torch.no_grad():
-                logits = model(
-                    input_ids=batch[0].source[row : row + 1],
-                    attention_mask=batch[0].source_mask[row : row + 1].long(), decoder_input_ids=tokens[:, :-1],
-                ).logits  # fmt: skip
-            scores = logits.log_softmax(2).gather(2, tokens[:, 1:, None]).sum()
-            assert hypothesis.log_probability == pytest.approx(float(scores), abs=1e-3)
-    heat = task.explain(model, ["abc"]).heat
-    assert model.config._attn_implementation == "sdpa"  # given back as it was
-    torch.testing.assert_close(heat.sum(2), torch.ones(1, heat.shape[1]))
-
-
-@pytest.fixture
-def bart(tmp_path) -> Path:
-    """A folder with a tiny BART and its tokenizer, as transformers writes them."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTokenizerFast
-
-    words = ["<s>", "<pad>", "</s>", "<unk>", "ein", "hund", "mann", "kind", "a", "dog", "man", "child"]
-    library = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
-    library.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    library.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
-    PreTrainedTokenizerFast(tokenizer_object=library, **names).save_pretrained(tmp_path / "bart")
-    torch.manual_seed(0)
-    config = BartConfig(
-        vocab_size=len(words), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
-        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=32, pad_token_id=1,
-        bos_token_id=0, eos_token_id=2, decoder_start_token_id=2, forced_eos_token_id=None, dropout=0.0,
-        init_std=0.2,
-    )  # fmt: skip
-    BartForConditionalGeneration(config).save_pretrained(tmp_path / "bart")
-    return tmp_path / "bart"
-
-
-def test_transformers_models_are_fine_tuned(bart, tmp_path):
-    """Fails if pairs do not get the numbers of the model's own tokenizer, or its special tokens come twice."""
-    german, english = ("ein hund", "ein mann", "ein kind"), ("a dog", "a man", "a child")
-    for part, times in (("train", 8), ("val", 1)):
-        (tmp_path / f"{part}.de").write_text("\n".join(german * times) + "\n", encoding="utf-8")
-        (tmp_path / f"{part}.en").write_text("\n".join(english * times) + "\n", encoding="utf-8")
-    run = zoo.fine_tune(
-        f"hf:{bart}", tmp_path, strategy="full", epochs=20, lr=1e-2, batch_size=4, out=tmp_path / "run",
-        task_options={"metric": "exact_match"}, **QUIET,
-    )  # fmt: skip
-    source, target, _ = run.bundle.train[0]
-    assert source.tolist() == [0, 4, 5, 2]
-    assert target.tolist() == [0, 8, 9, 2]
-    assert run.results["validation"]["exact_match"] == 1
-    opened = load_run(tmp_path / "run")
-    assert [found["text"] for found in opened.predict(list(german))] == list(english)
-    assert opened.explain("ein mann").heat.shape == (1, 4, 4)
-    assert opened.explain("ein mann", method="integrated_gradients").heat.shape == (1, 4)
 
 
 def test_command_line(corpus, tmp_path, monkeypatch):

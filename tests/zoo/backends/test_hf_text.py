@@ -90,3 +90,14 @@ def test_models_without_a_tokenizer_name_none(tmp_path):
 def test_texts_bring_the_recipe_of_their_paper(package):
     assert zoo.model_info(f"hf:{NAME}").recipe["lr"] == 1e-4
     assert not zoo.model_info("hf:vit").recipe
+
+
+def test_loading_is_told_once(package, capfd):
+    """Fails if transformers' bar and report stand beside the zoo's, or its logging stays changed."""
+    from transformers.utils import logging as library
+
+    capfd.readouterr()
+    before = library.get_verbosity(), library.is_progress_bar_enabled()
+    create_model_with_report(f"hf:{NAME}", weights="default", arguments={"num_classes": 3})
+    assert (library.get_verbosity(), library.is_progress_bar_enabled()) == before
+    assert "Loading weights" not in capfd.readouterr().err

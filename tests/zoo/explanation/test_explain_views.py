@@ -43,6 +43,18 @@ def test_tokens_are_coloured_by_sign():
     assert red[0] > red[2]
 
 
+def test_unsigned_heat_over_tokens_is_coloured_from_zero():
+    """Fails if the token with the least attention looks as if it had none: one alone has all of it."""
+    heat = torch.tensor([[0.5, 0.25, 0.0], [1.0, 0.0, 0.0]])
+    view = TokenView(tokens=[["half", "quarter", "none"], ["alone"]])
+    figure = Explanation(inputs=heat, heat=heat, raw=heat, method="attention", signed=False, view=view).figure()
+    texts = {text.get_text(): text for text in figure.axes[0].texts}
+    words = ("half", "quarter", "none", "alone")
+    fills = {word: sum(texts[word].get_bbox_patch().get_facecolor()[:3]) for word in words}
+    assert fills["alone"] == fills["half"] > fills["quarter"] > fills["none"]
+    assert any("dark" in text for text in texts), "what the colours mean"
+
+
 def test_long_texts_are_broken_into_lines():
     """Fails if a long text runs over the edge of the picture."""
     figure = explanation(TokenView(tokens=[["word"] * 100]), 1, 100).figure()
@@ -76,6 +88,7 @@ def test_attention_shows_both_sides():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["ein", "Hund", "läuft"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "dog"]
     assert axes.images[0].get_array().shape == (2, 3)
+    assert (axes.get_xlabel(), axes.get_ylabel(), figure.axes[1].get_ylabel()) == ("input", "output", "weight")
 
 
 def test_columns_are_sorted_by_size():
@@ -86,6 +99,19 @@ def test_columns_are_sorted_by_size():
     axes = found.figure().axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["sex = Male", "hours = 40"]
     assert [bar.get_width() for bar in axes.patches] == [2.0, -3.0]
+
+
+def test_titles_and_units_of_bars_stay_on_the_page():
+    """Fails if a long title is cut off at the edge of the picture, or the axis has no unit."""
+    view = ColumnView(names=["age"], unit="euros")
+    heat = torch.ones(1, 1)
+    labels = ["a class whose name is so long that it takes more than one line above its panel"]
+    found = Explanation(inputs=heat, heat=heat, raw=heat, method="by_hand", signed=True, labels=labels, view=view)
+    figure = found.figure()
+    figure.canvas.draw()
+    title = figure.axes[0].title.get_window_extent()
+    assert figure.bbox.x0 <= title.x0 < title.x1 <= figure.bbox.x1
+    assert figure.axes[0].get_xlabel() == "euros"
 
 
 def test_hundreds_of_rows_are_not_drawn(caplog):

@@ -39,5 +39,6 @@ def draw(explanation: "Explanation", *, sample_rate_hz: float, lengths: Sequence
         )  # fmt: skip
         axes.set_title(f"{explanation.title(row)}: {explanation.method.replace('_', ' ')}", fontsize=8)
         axes.set_xlabel("seconds", fontsize=8)
+        axes.set_ylabel("amplitude", fontsize=8)
         axes.tick_params(labelsize=8)
     return figure
