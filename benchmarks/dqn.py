@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from rl.arithmetic import no_search_for_devices
 from rl.environments.episodes import seeds_of
 from rl.environments.reading import read_environment
 from rl.value_based.dqn import DQN
@@ -102,9 +103,10 @@ def peer(task: ValueLearning, *, seed: int, steps: int) -> Course:
         gamma=0.99, target_update_interval=10, train_freq=256, gradient_steps=128, exploration_fraction=0.16,
         exploration_final_eps=0.04, policy_kwargs={"net_arch": [256, 256]}, seed=seed, device="cpu",
     )  # fmt: skip
-    course.start()
-    model.learn(total_timesteps=steps, callback=PeerJudge())
-    course.pause()
+    with no_search_for_devices():  # which Lightning Fabric, imported by the zoo alone, turns on for the whole process
+        course.start()
+        model.learn(total_timesteps=steps, callback=PeerJudge())
+        course.pause()
     return course
 
 

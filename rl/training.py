@@ -108,9 +108,9 @@ class ActingTrainer(Trainer):
         self.window.epoch.add("epsilon", epsilon, 1.0)
         self.epoch_steps = 0
 
-    def passed(self, every: int, *, acted: int) -> bool:
-        """Whether the last `acted` environment steps went past a multiple of `every`."""
-        return self.environment_steps // every > (self.environment_steps - acted) // every
+    def passed(self, every: int, *, acted: int) -> int:
+        """How many multiples of `every` the last `acted` environment steps went past; several environments may many."""
+        return self.environment_steps // every - (self.environment_steps - acted) // every
 
     # State
 

@@ -23,7 +23,7 @@ def predicted_figure(pairs: Tensor, *, target: str) -> "Figure":
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     if len(pairs) > MOST_DOTS:
-        image = axes.hexbin(true, predicted, gridsize=60, bins="log", cmap="Blues", mincnt=1)
+        image = axes.hexbin(true, predicted, gridsize=60, bins="log", cmap="viridis", mincnt=1)  # one is seen
         figure.colorbar(image, ax=axes, label="rows")
     else:
         axes.plot(true, predicted, ".", markersize=4, alpha=0.5)

@@ -4,6 +4,7 @@ Shapes: B clips, T samples, F bands, D channels, t positions of a layer.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from audio.classification.outputs import logits_of
 from audio.data.clips import ClipBatch
 from audio.layers.frontend import SILENCE_DB, LogMel
+from zoo.errors import check_name
 from zoo.explanation import METHODS, Explanation, FromLayer, InputMethod, LayerMethod, LayerView, explain
 from zoo.explanation.hooks import borrowed, run_and_capture
 from zoo.explanation.methods import make_method
@@ -48,12 +50,14 @@ def explain_clips(
         find = getattr(model, "explained_layer", None)
         layer = None if find is None else find(int(frames.max()))
     if isinstance(layer, str):
+        check_name("layer", layer, [name for name, _ in model.named_modules() if name])
         layer = f"model.{layer}"
     if method == "integrated_gradients":
         options = {"baseline": SILENCE_DB, **(options or {})}
-    return explain(
+    found = explain(
         inner, inner.values, method=method, target=target, layer=layer, options=options, labels=labels, view=view
     )
+    return found if found.layer is None else replace(found, layer=found.layer.removeprefix("model."))
 
 
 def _explain_signal(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from audio.data.clips import ClipBatch
 from audio.layers.masked import valid_positions
+from zoo.training.classification import logits_of as classifier_logits
 
 
 def logits_of(model: nn.Module, clips: ClipBatch) -> Tensor:
@@ -21,11 +22,7 @@ def logits_of(model: nn.Module, clips: ClipBatch) -> Tensor:
     """
     of_transformers = hasattr(model, "main_input_name")  # its name for what a model takes
     output = _from_transformers(model, clips) if of_transformers else model(clips)
-    logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        came = list(logits.shape) if isinstance(logits, Tensor) else type(output).__name__
-        raise TypeError(f"A classifier must return logits [B, C]; {type(model).__name__} returned {came}.")
-    return logits
+    return classifier_logits(output)
 
 
 def _from_transformers(model: nn.Module, clips: ClipBatch) -> object:

@@ -32,6 +32,7 @@ def draw_predictions(clips: ClipBatch, predictions: Sequence[Mapping[str, Any]],
         left, right = panels[row]
         left.plot(torch.arange(length) / sample_rate_hz, waveform, linewidth=0.5)
         left.set_xlim(0, seconds)
+        left.set_ylabel("amplitude", fontsize=7)
         best = predictions[row]
         left.set_title(f"{best['label']}, {100 * best['probability']:.1f} %", fontsize=9)
         levels = frontend(waveform)[0, 0]  # [F, T]

@@ -8,22 +8,22 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from audio.classification.outputs import logits_of
-from audio.data.clips import ClipBatch, as_clips, pad_clips, preprocessing_from, read_clip
+from audio.data.checks import Inspection, conversions
+from audio.data.clips import SILENCE, ClipBatch, as_clips, pad_clips, preprocessing_from, read_clip, read_header
 from audio.data.listing import EXTENSIONS
 from zoo.data import Bundle
-from zoo.errors import DataError, check_name
+from zoo.errors import DataError
 from zoo.lookup import import_object
-from zoo.losses import make_loss
-from zoo.metrics import Metric, make_metric
 from zoo.records import AudioPreprocessing, Entry
 from zoo.registry import split_backend
-from zoo.training import Batch, Inputs, Item, Losses, Prediction, Task, evaluation_mode
+from zoo.training import Inputs, Item, Prediction, evaluation_mode
+from zoo.training.classification import Classification, class_number, ranked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 SPEECH_RATE_HZ = 16_000  # of nearly all that transformers has
 
 
-class AudioClassification(Task):
+class AudioClassification(Classification):
     """Trains and judges classifiers of clips by cross-entropy.
 
     classes:         names in the order of the outputs.
@@ -45,8 +45,6 @@ class AudioClassification(Task):
     """
 
     name = "audio/classification"
-    monitor = "accuracy"
-    mode: Literal["min", "max"] = "max"
     suffixes = EXTENSIONS
 
     def __init__(
@@ -58,17 +56,9 @@ class AudioClassification(Task):
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | None = None,
     ) -> None:
-        if len(classes) < 2:
-            raise DataError(f"Classification needs two classes or more, got {list(classes)}.")
-        if class_weights is not None:
-            _check_class_weights(class_weights, len(classes))
-        self.classes = tuple(classes)
+        super().__init__(classes=classes, label_smoothing=label_smoothing, class_weights=class_weights)
         self.preprocessing = None if preprocessing is None else preprocessing_from(preprocessing)
         self.seconds = seconds
-        self.label_smoothing = label_smoothing
-        self.class_weights = None if class_weights is None else tuple(class_weights)
-        self._weights = None if class_weights is None else torch.tensor(self.class_weights)
-        self._loss = make_loss("cross_entropy", label_smoothing=label_smoothing, class_weights=self.class_weights)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, **options: Any) -> "AudioClassification":
@@ -83,13 +73,8 @@ class AudioClassification(Task):
         return cls(**{**given, "seconds": _longest(bundle), **options})
 
     def schema(self) -> dict[str, Any]:
-        return {
-            "classes": list(self.classes),
-            "preprocessing": None if self.preprocessing is None else asdict(self.preprocessing),
-            "seconds": self.seconds,
-            "label_smoothing": self.label_smoothing,
-            "class_weights": None if self.class_weights is None else list(self.class_weights),
-        }
+        preprocessing = None if self.preprocessing is None else asdict(self.preprocessing)
+        return {**super().schema(), "preprocessing": preprocessing, "seconds": self.seconds}
 
     def model_arguments(self, entry: Entry) -> dict[str, Any]:
         """The number of classes; of the sample rate and the length in seconds, what the model's builder takes."""
@@ -107,38 +92,8 @@ class AudioClassification(Task):
         own = {"sample_rate_hz": rate, "seconds": self.seconds}
         return arguments | {name: value for name, value in own.items() if name in known and value is not None}
 
-    def losses(self, model: nn.Module, batch: Batch) -> Losses:
-        inputs, targets = batch
-        logits = logits_of(model, as_clips(inputs))
-        accuracy = (logits.argmax(1) == targets).mean(dtype=torch.float32)
-        return {"loss": self._loss(logits, targets), "accuracy": accuracy}
-
-    def rows(self, batch: Batch) -> int:
-        return len(batch[1])
-
-    def mean_weight(self, batch: Batch) -> float | Tensor:
-        if self._weights is None:
-            return len(batch[1])
-        self._weights = self._weights.to(batch[1].device)  # once; each copy would make the device wait
-        return self._weights[batch[1]].sum()
-
-    def metrics(self) -> dict[str, Metric]:
-        num_classes = len(self.classes)
-        metrics = {
-            "accuracy": make_metric("accuracy"),
-            "loss": make_metric("log_loss"),
-            "precision": make_metric("precision", num_classes=num_classes),
-            "recall": make_metric("recall", num_classes=num_classes),
-            "f1": make_metric("f1", num_classes=num_classes),
-            "confusion_matrix": make_metric("confusion_matrix", num_classes=num_classes),
-        }
-        if num_classes > 5:
-            metrics["top5"] = make_metric("top5")
-        return metrics
-
-    def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        inputs, targets = batch
-        return logits_of(model, as_clips(inputs)).float(), targets
+    def logits(self, model: nn.Module, inputs: Any) -> Tensor:
+        return logits_of(model, as_clips(inputs))
 
     @torch.no_grad()
     def predict(self, model: nn.Module, inputs: Any, *, top: int = 5) -> list[Prediction]:
@@ -148,21 +103,21 @@ class AudioClassification(Task):
         """
         with evaluation_mode(model):
             probs = logits_of(model, _on_device(inputs, model)).float().softmax(1).cpu()  # [B, C]
-        best = probs.topk(min(top, len(self.classes)), dim=1)
-        found = []
-        for values, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-            ranked = [
-                {"label": self.classes[index], "probability": value}
-                for value, index in zip(values, indices, strict=True)
-            ]
-            found.append({**ranked[0], "top": ranked})
-        return found
+        return ranked(probs, self.classes, top=top)
 
     def read_inputs(self, items: Sequence[Item]) -> Inputs:
         """The clips of sound files, as the model was trained on them."""
         if self.preprocessing is None:
             raise DataError("This run was trained on arrays, not on sound files: give waveforms [B, T].")
         clips = [read_clip(str(item), preprocessing=self.preprocessing) for item in items]
+        said = conversions(
+            [Inspection(header=read_header(str(item))) for item in items], self.preprocessing.sample_rate_hz
+        )
+        if said:
+            logger.info("%s", said)
+        for item, clip in zip(items, clips, strict=True):
+            if clip.abs().amax() < SILENCE:
+                logger.warning("%s is silent, so that its answer says nothing", item)
         return Inputs(rows=pad_clips(clips), names=[Path(item).name for item in items])
 
     def explain(
@@ -178,14 +133,11 @@ class AudioClassification(Task):
         """Heat over the spectrogram of a model that makes one, else over the waveform."""
         from audio.classification.explaining import explain_clips
 
-        if isinstance(target, str):
-            check_name("class", target, self.classes)
-            target = self.classes.index(target)
         own = getattr(model, "sample_rate_hz", SPEECH_RATE_HZ)
         rate = own if self.preprocessing is None else self.preprocessing.sample_rate_hz
         return explain_clips(
-            model, _on_device(inputs, model), method=method, target=target, layer=layer, options=options,
-            labels=self.classes, sample_rate_hz=rate,
+            model, _on_device(inputs, model), method=method, target=class_number(target, self.classes),
+            layer=layer, options=options, labels=self.classes, sample_rate_hz=rate,
         )  # fmt: skip
 
     def picture(self, model: nn.Module, inputs: Any, predictions: Sequence[Prediction]) -> "Figure | None":
@@ -195,13 +147,6 @@ class AudioClassification(Task):
         if self.preprocessing is None:
             return None
         return draw_predictions(as_clips(inputs), predictions, sample_rate_hz=self.preprocessing.sample_rate_hz)
-
-    def figures(self, metrics: Mapping[str, Metric]) -> dict[str, "Figure"]:
-        from zoo.metrics.pictures import confusion_figure
-
-        matrix = metrics["confusion_matrix"].compute()
-        assert isinstance(matrix, Tensor)
-        return {"confusion": confusion_figure(matrix, self.classes)}
 
     def reading(self) -> dict[str, Any]:
         """The classes, the rate and the length of the clips; what was left out for testing is taken with the rest."""
@@ -236,12 +181,3 @@ def _longest(bundle: Bundle) -> float | None:
 def _on_device(inputs: Any, model: nn.Module) -> ClipBatch:
     device = next(model.parameters()).device
     return ClipBatch(*(part.to(device) for part in as_clips(inputs)))
-
-
-def _check_class_weights(weights: Any, num_classes: int) -> None:
-    """Raises ValueError unless there is a number from 0 up for each class, and one above 0."""
-    numbers = isinstance(weights, Sequence) and all(isinstance(weight, int | float) for weight in weights)
-    if not numbers or len(weights) != num_classes:
-        raise ValueError(f"{num_classes} classes need as many numbers as class_weights, got {weights!r}.")
-    if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
-        raise ValueError(f"class_weights must be finite, not negative and not all 0, got {list(weights)}.")

@@ -86,8 +86,12 @@ def conversions(inspections: Sequence[Inspection], rate_hz: int) -> str:
     headers = [found.header for found in inspections if found.header is not None and found.fault is None]
     rates = Counter(header.sample_rate_hz for header in headers if header.sample_rate_hz != rate_hz)
     mixed = sum(header.channels > 1 for header in headers)
-    words = [f"{count} files resampled from {rate} Hz to {rate_hz} Hz" for rate, count in sorted(rates.items())]
-    return "; ".join(words + ([f"{mixed} files with several channels mixed to one"] if mixed else []))
+    words = [f"{_files(count)} resampled from {rate} Hz to {rate_hz} Hz" for rate, count in sorted(rates.items())]
+    return "; ".join(words + ([f"{_files(mixed)} with several channels mixed to one"] if mixed else []))
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def _length_fault(header: Header, shortest: float, longest: float | None) -> str | None:

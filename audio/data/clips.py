@@ -3,6 +3,8 @@
 Shapes: B clips, T samples.
 """
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
@@ -14,6 +16,9 @@ from zoo.errors import DataError, check_name
 from zoo.records import AudioPreprocessing
 
 Augment = Literal["none", "light", "standard"]
+CHUNK = re.compile(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)  # of WAV and AIFF in its log
+STREAMED_BYTES = 0x7FFF_0000  # from here on a size stands for one that was not known when the header was written
+LEAST_READ = 0.9  # share of the promised samples; lengths of MP3 files may be estimates
 SILENCE = 1e-4  # peak below which a clip counts as silent: -80 dB below full scale
 
 
@@ -107,7 +112,8 @@ def read_header(path: str) -> Header:
     try:
         found = soundfile.info(path)
     except (soundfile.SoundFileError, OSError) as error:
-        raise DataError(f"{path} cannot be read as a sound file: {_reason(error)}") from error
+        raise _unreadable(path, error) from error
+    _check_whole(path, found.extra_info)
     return Header(found.frames, found.samplerate, found.channels)
 
 
@@ -116,25 +122,28 @@ def read_clip(path: str, *, preprocessing: AudioPreprocessing, position: float =
 
     position: where in the file a clip is taken that is longer than `preprocessing.seconds`, 0 (start) to 1 (end); only
               that part of the file is read.
-    Raises:   DataError naming a file that cannot be read, is empty, or holds NaN or infinity.
+    Raises:   DataError naming a file that cannot be read, is empty or cut short, or holds NaN or infinity.
     """
     import soundfile
 
     start, frames = 0, -1
     try:
         with soundfile.SoundFile(path) as file:
+            _check_whole(path, file.extra_info)
             if preprocessing.seconds is not None:
                 longest = round(preprocessing.seconds * file.samplerate)
                 if file.frames > longest:
                     start, frames = int(position * (file.frames - longest)), longest
                     file.seek(start)
             samples = file.read(frames, dtype="float32", always_2d=True)
-            rate = file.samplerate
+            rate, promised = file.samplerate, file.frames if frames < 0 else frames
     except (soundfile.SoundFileError, OSError) as error:
-        raise DataError(f"{path} cannot be read as a sound file: {_reason(error)}") from error
+        raise _unreadable(path, error) from error
     waveform = torch.from_numpy(samples).mean(1)  # [T]
     if len(waveform) == 0:
         raise DataError(f"{path} holds no samples.")
+    if len(waveform) < LEAST_READ * promised:
+        raise DataError(f"{path} is cut short: {len(waveform)} of {promised} samples can be read.")
     if not bool(waveform.isfinite().all()):
         raise DataError(f"{path} holds samples that are NaN or infinite.")
     return resampled(waveform, rate, preprocessing.sample_rate_hz)
@@ -157,9 +166,24 @@ def cut(waveform: Tensor, samples: int | None, position: float) -> Tensor:
     return waveform[start : start + samples]
 
 
-def _reason(error: Exception) -> str:
+def _check_whole(path: str, log: str) -> None:
+    """Raises DataError for a file whose header promises more than there is; `log` is what libsndfile noted of it.
+
+    libsndfile itself reads what is left of such a file, as if it ended there.
+    """
+    found = CHUNK.search(log)
+    if found and int(found[2]) < int(found[1]) < STREAMED_BYTES:
+        raise DataError(f"{path} is cut short: its header promises {found[1]} bytes, and {found[2]} are there.")
+
+
+def _unreadable(path: str, error: Exception) -> DataError:
+    """What to say of a file that libsndfile does not open."""
+    if not os.path.isfile(path):
+        return DataError(f"There is no file {path}.")
+    if os.path.getsize(path) == 0:
+        return DataError(f"{path} is empty.")
     text = str(getattr(error, "error_string", None) or getattr(error, "strerror", None) or error)
-    return text if text.endswith(".") else f"{text}."
+    return DataError(f"{path} cannot be read as a sound file: {text.removesuffix('.')}.")
 
 
 # -- Augmentation

@@ -152,7 +152,7 @@ class SpecAugment(nn.Module):
         if not self.training:
             return spectrograms
         bands, positions = spectrograms.shape[2:]
-        widest = (self.time_share * frames).clamp(max=self.time_width)
+        widest = (self.time_share * frames).floor().clamp(max=self.time_width)  # floor: each width is as likely
         hidden = _stretches(self.time_masks, widest, frames, positions)[:, None, None]  # [B, 1, 1, T]
         full = torch.full_like(frames, bands)
         widest = torch.full_like(widest, min(self.frequency_width, bands))

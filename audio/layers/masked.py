@@ -38,16 +38,17 @@ class MaskedBatchNorm(nn.modules.batchnorm._BatchNorm):
             return nn.functional.batch_norm(
                 input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
             )
-        x = (input * mask).float()
+        x, mask = input.float() * mask, mask.float()
         dims = [dim for dim in range(x.ndim) if dim != 1]
-        num_valid = mask.sum(dtype=torch.float32) * (x.numel() / (x.shape[1] * mask.numel()))
+        shape = (1, -1, *(1,) * (x.ndim - 2))
+        num_valid = mask.sum() * (x.numel() / (x.shape[1] * mask.numel()))
         mean = x.sum(dims) / num_valid
-        square = torch.linalg.vector_norm(x, dim=dims).square() / num_valid  # twice as fast on a CPU as var_mean
-        variance = (square - mean.square()).clamp(min=0)
+        centred = x - mean.view(shape) * mask
+        # Not the mean of squares less the square of the mean: that loses all digits where the mean is large.
+        variance = centred.square().sum(dims) / num_valid
         self._update(mean.detach(), variance.detach() * (num_valid / (num_valid - 1).clamp(min=1)))
         scale = self.weight * (variance + self.eps).rsqrt()
-        shape = (1, -1, *(1,) * (x.ndim - 2))
-        return torch.addcmul((self.bias - mean * scale).view(shape), x, scale.view(shape)).to(input.dtype)
+        return torch.addcmul(self.bias.view(shape), centred, scale.view(shape)).to(input.dtype)
 
     @torch.no_grad()
     def _update(self, mean: Tensor, unbiased_variance: Tensor) -> None:

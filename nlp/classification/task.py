@@ -6,7 +6,7 @@ Shapes: B texts, T tokens of the longest, C classes.
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,21 +18,18 @@ from nlp.data.sources import TextBatch, text_batch
 from nlp.data.tokenizers import VocabularyTokenizer
 from zoo.data import Bundle
 from zoo.errors import DataError
-from zoo.losses import make_loss
-from zoo.metrics import Metric, make_metric
 from zoo.records import Entry, TextPreprocessing
-from zoo.training import Batch, Inputs, Item, Losses, Prediction, Task, evaluation_mode
+from zoo.training import Inputs, Item, Prediction, evaluation_mode
+from zoo.training.classification import Classification, class_number, logits_of, ranked
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from zoo.explanation import Explanation
 
 PREDICTED_AT_ONCE = 64  # texts
 READS_LAST_PLACE = "XLNet"  # its summary is of the last place, and padding stands there
 
 
-class TextClassification(Task):
+class TextClassification(Classification):
     """Trains and judges classifiers of texts by cross-entropy.
 
     Models are called as transformers' are: by `input_ids` and `attention_mask`, both [B, T].
@@ -45,8 +42,6 @@ class TextClassification(Task):
     """
 
     name = "nlp/classification"
-    monitor = "accuracy"
-    mode: Literal["min", "max"] = "max"
     recipe: ClassVar[Mapping[str, Any]] = {"clip_norm": 1.0}  # Pascanu et al. 2013, arXiv:1211.5063, section 3.2
     explanation: ClassVar[str] = "integrated_gradients"
 
@@ -59,19 +54,9 @@ class TextClassification(Task):
         class_weights: Sequence[float] | None = None,
         embedding_weights: str | None = None,
     ) -> None:
-        if len(classes) < 2:
-            raise DataError(f"Classification needs two classes or more, got {list(classes)}.")
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"label_smoothing is a share in [0, 1]; got {label_smoothing}.")
-        if class_weights is not None:
-            _check_class_weights(class_weights, len(classes))
-        self.classes = tuple(classes)
+        super().__init__(classes=classes, label_smoothing=label_smoothing, class_weights=class_weights)
         self.encoder = TextEncoder(**encoder) if isinstance(encoder, Mapping) else encoder
-        self.label_smoothing = label_smoothing
-        self.class_weights = None if class_weights is None else tuple(class_weights)
         self.embedding_weights = embedding_weights
-        self._weights = None if class_weights is None else torch.tensor(self.class_weights)
-        self._loss = make_loss("cross_entropy", label_smoothing=label_smoothing, class_weights=self.class_weights)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, **options: Any) -> "TextClassification":
@@ -83,12 +68,7 @@ class TextClassification(Task):
         return cls(classes=bundle.classes, encoder=bundle.preprocessing, **options)
 
     def schema(self) -> dict[str, Any]:
-        return {
-            "classes": list(self.classes),
-            "encoder": self.encoder.to_dict(),
-            "label_smoothing": self.label_smoothing,
-            "class_weights": None if self.class_weights is None else list(self.class_weights),
-        }
+        return {**super().schema(), "encoder": self.encoder.to_dict()}
 
     def model_arguments(self, entry: Entry) -> dict[str, Any]:
         """The number of classes, and of tokens where the model's weights do not fix it.
@@ -114,40 +94,8 @@ class TextClassification(Task):
             arguments |= {"embedding_weights": str(Path(self.embedding_weights).absolute()), "vocabulary": words}
         return arguments
 
-    def losses(self, model: nn.Module, batch: Batch) -> Losses:
-        texts, targets = batch
-        logits = logits_of(model(**call_arguments(texts)))
-        return {
-            "loss": self._loss(logits, targets),
-            "accuracy": (logits.argmax(1) == targets).mean(dtype=torch.float32),
-        }
-
-    def rows(self, batch: Batch) -> int:
-        return len(batch[1])
-
-    def mean_weight(self, batch: Batch) -> float | Tensor:
-        if self._weights is None:
-            return len(batch[1])
-        self._weights = self._weights.to(batch[1].device)  # once; each copy would make the device wait
-        return self._weights[batch[1]].sum()
-
-    def metrics(self) -> dict[str, Metric]:
-        num_classes = len(self.classes)
-        metrics = {
-            "accuracy": make_metric("accuracy"),
-            "loss": make_metric("log_loss"),
-            "precision": make_metric("precision", num_classes=num_classes),
-            "recall": make_metric("recall", num_classes=num_classes),
-            "f1": make_metric("f1", num_classes=num_classes),
-            "confusion_matrix": make_metric("confusion_matrix", num_classes=num_classes),
-        }
-        if num_classes > 5:
-            metrics["top5"] = make_metric("top5")
-        return metrics
-
-    def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        texts, targets = batch
-        return logits_of(model(**call_arguments(texts))).float(), targets
+    def logits(self, model: nn.Module, inputs: Any) -> Tensor:
+        return logits_of(model(**call_arguments(inputs)))
 
     def read_inputs(self, items: Sequence[Item]) -> Inputs:
         """Texts as they are, .txt files with a text a line, or tables with a column of texts."""
@@ -169,12 +117,7 @@ class TextClassification(Task):
                 chosen = order[first : first + PREDICTED_AT_ONCE]
                 arguments = self._batch([rows[row] for row in chosen], model)
                 probs[chosen] = logits_of(model(**arguments)).float().softmax(1).cpu()
-        best = probs.topk(min(top, len(self.classes)), dim=1)
-        predictions = []
-        for values, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-            ranked = [{"label": self.classes[i], "probability": p} for p, i in zip(values, indices, strict=True)]
-            predictions.append({**ranked[0], "top": ranked})
-        return predictions
+        return ranked(probs, self.classes, top=top)
 
     def explain(
         self,
@@ -191,14 +134,11 @@ class TextClassification(Task):
 
         if layer is not None:
             raise ValueError("Texts are explained at the layer of their tokens' vectors: leave layer out.")
-        if isinstance(target, str):
-            if target not in self.classes:
-                raise ValueError(f"There is no class {target!r}; expected one of {', '.join(self.classes)}.")
-            target = self.classes.index(target)
         texts = _texts(inputs)
         return explain_tokens(
             model, self._batch(self.encoder.encode(texts), model), [self.encoder.tokens(text) for text in texts],
-            method=method, pad=self.encoder.tokenizer.pad, target=target, labels=self.classes, options=options,
+            method=method, pad=self.encoder.tokenizer.pad, target=class_number(target, self.classes),
+            labels=self.classes, options=options,
         )  # fmt: skip
 
     def _batch(self, rows: Sequence[Sequence[int]], model: nn.Module) -> dict[str, Tensor]:
@@ -206,13 +146,6 @@ class TextClassification(Task):
         device = next(model.parameters()).device
         batch = text_batch(rows, self.encoder.tokenizer.pad)
         return call_arguments(TextBatch(batch.ids.to(device), batch.mask.to(device)))
-
-    def figures(self, metrics: Mapping[str, Metric]) -> dict[str, "Figure"]:
-        from zoo.metrics.pictures import confusion_figure
-
-        matrix = metrics["confusion_matrix"].compute()
-        assert isinstance(matrix, Tensor)
-        return {"confusion": confusion_figure(matrix, self.classes)}
 
     def reading(self) -> dict[str, Any]:
         """The classes and the tokenizer, so that other texts are read as those trained on."""
@@ -242,14 +175,6 @@ def call_arguments(texts: TextBatch) -> dict[str, Tensor]:
     return {"input_ids": texts.ids, "attention_mask": texts.mask.long()}
 
 
-def logits_of(output: Any) -> Tensor:
-    """The logits [B, C] in whatever a classifier returns: a tensor, or a library's output."""
-    logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
-    if not isinstance(logits, Tensor):
-        raise TypeError(f"A classifier must return logits [B, C]; this one returned {type(output).__name__}.")
-    return logits
-
-
 def _texts(inputs: Any) -> list[str]:
     """One text or several, as a list.
 
@@ -259,12 +184,3 @@ def _texts(inputs: Any) -> list[str]:
     if not isinstance(texts, Sequence) or not texts or not all(isinstance(text, str) for text in texts):
         raise DataError(f"Expected texts, or files of them, got {type(inputs).__name__}.")
     return list(texts)
-
-
-def _check_class_weights(weights: Any, num_classes: int) -> None:
-    """Raises ValueError unless there is a number from 0 up for each class, and one above 0."""
-    numbers = isinstance(weights, Sequence) and all(isinstance(weight, int | float) for weight in weights)
-    if not numbers or len(weights) != num_classes:
-        raise ValueError(f"{num_classes} classes need as many numbers as class_weights, got {weights!r}.")
-    if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
-        raise ValueError(f"class_weights must be finite, not negative and not all 0, got {list(weights)}.")

@@ -20,7 +20,7 @@ def gymnasium_module(environment_id: str = "") -> ModuleType:
 
     Raises: DataError if a package is missing, with the command that installs it.
     """
-    wanted = {"gymnasium": "gymnasium>=1.0"}
+    wanted = {"gymnasium": "gymnasium[classic-control,toy-text]>=1.1"}
     if environment_id.startswith(ATARI_NAMESPACE):
         wanted |= {"ale_py": "ale-py", "cv2": "opencv-python-headless"}
     missing = [package for module, package in wanted.items() if importlib.util.find_spec(module) is None]
@@ -43,8 +43,9 @@ def make_environment(spec: EnvironmentSpec, *, training: bool = False, render_mo
 
     training: with what helps to learn but must not change how a policy is judged: Atari's lost lives end an episode.
     """
-    environment = _make(spec.id, spec.options, "atari" in spec.wrappers, spec.max_episode_steps, render_mode)
-    return _wrapped(environment, spec.wrappers, spec.frames, training=training)
+    atari = "atari" in spec.wrappers
+    environment = _make(spec.id, spec.options, atari, None if atari else spec.max_episode_steps, render_mode)
+    return _wrapped(environment, spec.wrappers, spec.frames, spec.max_episode_steps, training=training)
 
 
 def describe_environment(
@@ -61,8 +62,7 @@ def describe_environment(
     frames:   see `EnvironmentSpec`; looked at for Atari games only.
     Raises:   DataError for an unknown name, unknown options, and actions that are not numbered.
     """
-    from gymnasium.spaces import Box, Discrete
-
+    spaces = gymnasium_module(environment_id).spaces
     if wrappers is None:
         wrappers = ("atari",) if environment_id.startswith(ATARI_NAMESPACE) else ()
     wrappers = (wrappers,) if isinstance(wrappers, str) else tuple(wrappers)
@@ -70,19 +70,25 @@ def describe_environment(
         check_name("wrapper", wrapper, WRAPPERS)
     kept = tuple(frames) if "atari" in wrappers else ()
     options = dict(options or {})
-    raw = _make(environment_id, options, "atari" in wrappers, max_episode_steps, None)
-    environment = _wrapped(raw, wrappers, kept, training=False)
+    raw = _make(environment_id, options, "atari" in wrappers, None if kept else max_episode_steps, None)
+    environment = _wrapped(raw, wrappers, kept, max_episode_steps, training=False)
     space, actions, limits = environment.observation_space, environment.action_space, raw.spec
     environment.close()
-    if not isinstance(actions, Discrete) or actions.start != 0:
-        raise DataError(f"{environment_id} has the actions {actions}; numbered ones, Discrete(n), are needed here.")
-    if not isinstance(space, Box | Discrete):
-        raise DataError(f"{environment_id} gives observations {space}; Box or Discrete is needed here.")
+    if not isinstance(actions, spaces.Discrete) or actions.start != 0:
+        raise DataError(
+            f"{environment_id} has the actions {actions}; the agents here choose among numbered ones, Discrete(n), "
+            "such as those of CartPole-v1."
+        )
+    if not isinstance(space, spaces.Box | spaces.Discrete) or getattr(space, "start", 0) != 0:
+        raise DataError(
+            f"{environment_id} gives observations {space}; arrays of numbers, Box(...), or states numbered from 0, "
+            "Discrete(n), are needed here. Register a wrapped environment that turns them into one of these."
+        )
     shape = tuple(space.shape or ())
     count = int(actions.n)
     return EnvironmentSpec(
         id=environment_id, options=options, wrappers=wrappers, observation_shape=shape,
-        observation_dtype=str(space.dtype), num_states=int(space.n) if isinstance(space, Discrete) else None,
+        observation_dtype=str(space.dtype), num_states=int(space.n) if isinstance(space, spaces.Discrete) else None,
         num_actions=count, reward_threshold=None if limits is None else limits.reward_threshold,
         max_episode_steps=max_episode_steps or (None if limits is None else limits.max_episode_steps), frames=kept,
         component_names=component_names(environment_id, shape[0]) if len(shape) == 1 else (),
@@ -102,31 +108,38 @@ def _make(
     if atari:
         # The game itself must show every frame, as the wrapper skips them; it is as deterministic as the paper's.
         given = {"repeat_action_probability": 0.0, **given, "frameskip": 1}
-    limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
+    # What is not asked for is not passed: an environment of the user's own need not take it.
+    asked = {"max_episode_steps": max_episode_steps, "render_mode": render_mode}
+    given |= {name: value for name, value in asked.items() if value is not None}
     try:
-        return gymnasium.make(environment_id, render_mode=render_mode, disable_env_checker=True, **limit, **given)
+        return gymnasium.make(environment_id, disable_env_checker=True, **given)
     except gymnasium.error.UnregisteredEnv as error:
         hint = nearest(environment_id, gymnasium.registry)
         raise DataError(f"gymnasium has no environment {environment_id!r}. {hint}") from error
-    except gymnasium.error.DependencyNotInstalled as error:
+    except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise DataError(f"{environment_id} needs a package that is missing: {error}") from error
     except (TypeError, gymnasium.error.Error) as error:
-        raise DataError(f"{environment_id} cannot be made with {given}: {error}") from error
+        used = f" with {given}" if given else ""
+        raise DataError(f"{environment_id} cannot be made{used}: {error}") from error
 
 
-def _wrapped(environment: "Env", wrappers: Sequence[str], frames: Sequence[int], *, training: bool) -> "Env":
-    from rl.environments.wrappers import episodic_life, one_hot
+def _wrapped(
+    environment: "Env", wrappers: Sequence[str], frames: Sequence[int], limit: int | None, *, training: bool
+) -> "Env":
+    from rl.environments.wrappers import episodic_life, float_vectors, one_hot
 
     if "atari" in wrappers:
-        from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
+        from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation, TimeLimit
 
         num_frames, height, width = frames
         environment = AtariPreprocessing(environment, screen_size=(width, height))  # cv2 takes the width first
+        # A limit within would count the frames that are skipped, and cut an episode off at an old picture.
+        environment = environment if limit is None else TimeLimit(environment, limit)
         environment = episodic_life(environment) if training else environment
         environment = FrameStackObservation(environment, num_frames)
     if "one_hot" in wrappers:
         environment = one_hot(environment)
-    return environment
+    return float_vectors(environment)
 
 
 def _meanings(environment: "Env") -> tuple[str, ...]:

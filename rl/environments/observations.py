@@ -33,7 +33,8 @@ def read_observations(items: Sequence[Item], spec: EnvironmentSpec) -> Inputs:
             rows.append(_checked(_numbers(str(item).split(","), str(item)), spec, str(item)))
             names.append(str(item))
     if not rows:
-        raise DataError("There are no observations to read.")
+        given = ", ".join(map(str, items)) or "nothing"
+        raise DataError(f"There are no observations in {given}. Expected a row such as {_example(spec)}.")
     return Inputs(rows=torch.from_numpy(np.stack(rows)), names=names)
 
 
@@ -42,8 +43,11 @@ def _read_file(path: Path, spec: EnvironmentSpec) -> list[tuple[str, np.ndarray]
     if not path.is_file():
         raise DataError(f"There is no file {path}. Give a .npy or .csv file, or an observation: {_example(spec)}.")
     if path.suffix.lower() == ".csv":
-        with open(path, newline="", encoding="utf-8") as file:
-            lines = [(number, line) for number, line in enumerate(csv.reader(file), 1) if line]
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                lines = [(number, line) for number, line in enumerate(csv.reader(file), 1) if line]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{path} cannot be read as a table: {error}") from error
         if lines and not _is_number(lines[0][1][0]):
             lines = lines[1:]
         places = [(f"{path.name}:{number}", line) for number, line in lines]
@@ -54,7 +58,9 @@ def _read_file(path: Path, spec: EnvironmentSpec) -> list[tuple[str, np.ndarray]
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as an array: {error}") from error
-    if array.ndim == len(spec.observation_shape):
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{path} holds {array.dtype}; numbers are needed.")
+    if array.ndim <= len(spec.observation_shape):
         return [(path.name, _checked(array, spec, path.name))]
     return [(f"{path.name}:{index}", _checked(row, spec, f"{path.name}:{index}")) for index, row in enumerate(array)]
 

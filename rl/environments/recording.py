@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gymnasium import Env
 
 DEFAULT_FPS = 30
+ATARI_FPS = 15  # games run at 60 Hz, and a step is four of their frames: Mnih et al. 2015, methods
 
 
 def record_episode(
@@ -40,7 +41,7 @@ def record_episode(
             total, steps = total + float(reward), steps + 1
             over = terminated or truncated or steps >= spec.step_limit
         _look(environment, frames, max_frames, spec)
-        fps = int(environment.metadata.get("render_fps", DEFAULT_FPS))
+        fps = ATARI_FPS if "atari" in spec.wrappers else int(environment.metadata.get("render_fps", DEFAULT_FPS))
     finally:
         environment.close()
     return frames, total, fps

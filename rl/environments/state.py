@@ -27,6 +27,8 @@ def restore_environment(environment: Any, state: list[Mapping[str, Any]]) -> Non
         for name, value in held["values"].items():
             setattr(layer, name, _decoded(value))
         if held["random"] is not None:
+            if vars(layer).get(GENERATOR) is None:  # gymnasium makes it when first used, or seeded
+                setattr(layer, GENERATOR, np.random.default_rng())
             getattr(layer, GENERATOR).bit_generator.state = held["random"]
         if held["emulator"] is not None:
             from ale_py import ALEState

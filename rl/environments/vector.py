@@ -182,14 +182,14 @@ class NativeEnvironments:
         self.environment.close()
 
 
-PROOF_STEPS = 30  # enough to end an episode of CartPole by random actions, so that a reset is part of the proof
+PROOF_STEPS = 30  # of each part of the proof
 
 
 def is_restorable(spec: EnvironmentSpec) -> bool:
     """Whether an environment put back by its state goes on exactly as the one it was taken from: found out by playing.
 
     Two copies get the same actions over `PROOF_STEPS` steps, one of them put back from the state of the other, and
-    must give the same observations, rewards and ends.
+    must give the same observations, rewards and ends; then both begin a new episode, which must be the same one.
     """
     first, second = (LoopEnvironments(spec, num_envs=1) for _ in range(2))
     first._restorable = True
@@ -207,7 +207,8 @@ def is_restorable(spec: EnvironmentSpec) -> bool:
             pair = zip(first.step(actions), second.step(actions), strict=True)
             if not all(np.array_equal(one, other) for one, other in pair):
                 return False
-        return np.array_equal(first.observations, second.observations)
+        anew = [held.environments[0].reset()[0] for held in (first, second)]
+        return np.array_equal(first.observations, second.observations) and np.array_equal(*anew)
     finally:
         first.close()
         second.close()

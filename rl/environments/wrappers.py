@@ -1,4 +1,4 @@
-"""Wrappers that gymnasium lacks: lost lives as ends of episodes, and numbered states as vectors."""
+"""Wrappers that gymnasium lacks: lost lives as ends of episodes, numbered states and other numbers as vectors."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Any, SupportsFloat
@@ -76,3 +76,18 @@ def one_hot(environment: "Env") -> "Env":
     first, rows = int(space.start), np.eye(int(space.n), dtype=np.float32)
     vectors = Box(0.0, 1.0, (len(rows),), np.float32)
     return TransformObservation(environment, lambda state: rows[int(state) - first].copy(), vectors)
+
+
+def float_vectors(environment: "Env") -> "Env":
+    """Flat observations of another type, such as float64 or whole numbers, as float32, which networks take.
+
+    Any other environment comes back as it is: numbered states stay numbers, and the bytes of frames stay bytes.
+    """
+    from gymnasium.spaces import Box
+    from gymnasium.wrappers import TransformObservation
+
+    space = environment.observation_space
+    if not isinstance(space, Box) or len(space.shape) != 1 or space.dtype == np.float32:
+        return environment
+    floats = Box(space.low.astype(np.float32), space.high.astype(np.float32), space.shape, np.float32)
+    return TransformObservation(environment, lambda seen: np.asarray(seen, np.float32), floats)

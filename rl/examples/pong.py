@@ -1,7 +1,9 @@
 """Plays Pong from pixels with the network and the settings of Mnih et al. 2015.
 
 Run: python -m rl.examples.pong --epochs 40   (10 million steps, for a GPU; --quick for a minute)
-It needs pip install "domain-zoo[atari]". Ctrl-C stops and keeps the state; `zoo resume RUN` goes on exactly.
+It needs pip install "domain-zoo[atari]", 8 GB of memory for the last million frames (16 while a run is resumed), and
+8 GB on disk for the checkpoint that holds them. Ctrl-C stops and keeps the state; `zoo resume RUN` goes on exactly.
+The same from the command line: zoo train dqn_nature --data ALE/Pong-v5 --epochs 40
 """
 
 import argparse

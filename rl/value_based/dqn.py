@@ -73,9 +73,9 @@ class DQN(ActingTrainer):
         rewards = np.sign(step.rewards) if task.clip_rewards else step.rewards
         self.replay.add(observations, actions, step, rewards)  # store the transition
         acted = self.count(step)
-        if self.environment_steps > task.learning_starts and self.passed(task.train_every, acted=acted):
-            self.updates_due = task.updates_per_train
-        self.target_due = self.passed(task.target_update_every, acted=acted)
+        if self.environment_steps > task.learning_starts:
+            self.updates_due = task.updates_per_train * self.passed(task.train_every, acted=acted)
+        self.target_due = self.passed(task.target_update_every, acted=acted) > 0
 
     def update(self) -> None:
         """A gradient step on the squared (or Huber's) error of a minibatch."""

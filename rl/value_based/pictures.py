@@ -28,8 +28,8 @@ def returns_figure(returns: np.ndarray, *, threshold: float | None) -> "Figure":
     return figure
 
 
-def values_figure(rows: Sequence[Mapping[str, float]]) -> "Figure":
-    """One panel for each observation with a bar for the value of each action, the largest one set off."""
+def values_figure(rows: Sequence[Mapping[str, float]], places: Sequence[str]) -> "Figure":
+    """A panel for each observation, named by `places`, with a bar for the value of each action, the largest set off."""
     from matplotlib.figure import Figure
 
     columns = min(MOST_COLUMNS, len(rows))
@@ -42,10 +42,10 @@ def values_figure(rows: Sequence[Mapping[str, float]]) -> "Figure":
         names, values = list(rows[index]), np.array(list(rows[index].values()))
         colors = ["C1" if place == values.argmax() else "C0" for place in range(len(values))]
         axes.bar_label(axes.barh(names, values, color=colors), fmt="%.4g", fontsize=7, padding=2)
-        axes.margins(x=0.15)
-        axes.set_title(f"{names[int(values.argmax())]}", fontsize=9)
+        axes.margins(x=0.25)
+        axes.set_title(f"{places[index]}: {names[int(values.argmax())]}", fontsize=9)
         axes.tick_params(labelsize=8)
-        axes.set_xlabel("value", fontsize=8)
+        axes.set_xlabel("value (discounted return)", fontsize=8)
     return figure
 
 

@@ -41,6 +41,7 @@ TRAINERS: Mapping[str, str] = MappingProxyType(
 LOSSES: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
     {"huber": nn.functional.smooth_l1_loss, "mse": nn.functional.mse_loss}
 )
+MOST_COMPONENTS = 4  # of an observation that fit into the title of a panel
 # -- Options that a table takes too.
 SHARED = (
     "gamma", "initial_epsilon", "final_epsilon", "exploration_fraction", "exploration_steps", "evaluation_epsilon",
@@ -193,7 +194,7 @@ class ValueLearning(Task):
             loss = LOSSES[self.loss](values, targets)
         else:
             loss = (weights * LOSSES[self.loss](values, targets, reduction="none")).mean()
-        return {"loss": loss, "q_value": values.mean()}
+        return {"loss": loss, "q_value": values.detach().mean()}
 
     def metrics(self) -> dict[str, "Metric"]:
         metrics: dict[str, Any] = {"mean_return": EpisodeMean("returns")}
@@ -269,7 +270,14 @@ class ValueLearning(Task):
     def picture(self, model: nn.Module, inputs: Any, predictions: Sequence[Prediction]) -> "Figure":
         from rl.value_based.pictures import values_figure
 
-        return values_figure([prediction["q_values"] for prediction in predictions])
+        batch = self._batch(inputs, model)
+        if self.spec.num_states is not None:
+            places = [f"state {state}" for state in batch.tolist()]
+        elif self.spec.is_image or batch.shape[1] > MOST_COMPONENTS:
+            places = [f"observation {number}" for number in range(1, len(batch) + 1)]
+        else:
+            places = [", ".join(f"{value:.3g}" for value in row) for row in batch.tolist()]
+        return values_figure([prediction["q_values"] for prediction in predictions], places)
 
     def explain(
         self,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_QUANTILES = 1000
+MOSTLY_UNKNOWN = 0.5
 SECONDS_PER_DAY = 86_400
 MONTHS = tuple(str(month) for month in range(1, 13))
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -152,6 +153,24 @@ def encode(frame: "pd.DataFrame", schema: TableSchema, *, where: str = "the tabl
         torch.from_numpy(np.stack(inputs, axis=1)) if inputs else torch.zeros(len(frame), 0),
         torch.from_numpy(np.stack(categories, axis=1)) if categories else torch.zeros(len(frame), 0, dtype=torch.int64),
     )
+
+
+def strangers(frame: "pd.DataFrame", schema: TableSchema) -> list[str]:
+    """The categorical columns most of whose values training has not seen, so that another meaning is likely: each with
+    a sentence that says so."""
+    found = []
+    for column in schema.columns:
+        if column.kind != "categorical" or not column.categories[""]:
+            continue
+        codes = category_numbers(frame[column.name], column.categories[""])
+        unknown, present = codes == UNKNOWN, int((codes != MISSING).sum())
+        if unknown.sum() > MOSTLY_UNKNOWN * present:
+            example = frame[column.name].iloc[int(unknown.argmax())]
+            found.append(
+                f"training has not seen {unknown.sum()} of {present} values of the column {column.name!r}, such as "
+                f"{example!r} (it has, for one, {column.categories[''][0]!r}): they count as unknown"
+            )
+    return found
 
 
 def _scaled_parts(parts: Mapping[str, Array], scales: Mapping[str, Scale]) -> list[Array]:

@@ -50,7 +50,7 @@ def read_frame(path: Path, *, missing: Sequence[str] = ("?",)) -> "pd.DataFrame"
     except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError(f"{path} cannot be read: {str(error).strip()}") from error
     check_frame(frame, str(path))
     return frame
 

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,19 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tabular.data.encoding import encode, fit_categories, fit_dates, fit_number
+from tabular.data.encoding import encode, fit_categories, fit_dates, fit_number, strangers
 from tabular.data.files import check_frame, file_digest, first_row, read_frame, read_parts, typed
 from tabular.data.inference import Guess, Wishes, find_target, guess_columns
 from tabular.data.leaks import giveaways
+from tabular.data.options import COLUMN_LISTS, TableOptions
 from tabular.data.report import describe, warnings_of
-from tabular.data.schema import Column, ScaleMethod, TableSchema, check_columns, schema_from
+from tabular.data.schema import Column, ScaleMethod, TableSchema, check_columns
 from tabular.data.source import TableSource
 from tabular.data.splitting import explicit_parts, split_rows
 from tabular.data.targets import ProblemChoice, Target, known_target, read_target
 from tabular.data.values import dates, numbers
 from zoo.data import Bundle, Source
 from zoo.data.splits import TEST, TRAIN, VALIDATION
-from zoo.errors import DataError, check_name
+from zoo.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,44 +61,20 @@ def read_table(
 
     What each column is, is inferred and shown (logged) before anything is trained.
 
-    target:        column to predict; None takes the one that is called target, label, class, y or outcome.
-    categorical:   columns that are categories whatever they look like; `continuous`, `dates` and `ignore` (not to be
-                   looked at) likewise. A text is a list with commas.
-    problem:       "auto" takes an integer or text target for classes and a float one for a value to regress.
-    classes:       names in the order of the outputs; None: the texts of the target, sorted (numbers by size).
-    encoding:      how numbers become inputs: "quantile" by their rank to a normal distribution, "standard" by mean and
-                   standard deviation. All of it is fitted on the training rows alone.
-    min_frequency: training rows in which a category must occur; rarer ones, and those that training has not seen, share
-                   the category "unknown".
-    missing:       texts that stand for a missing value, beside the usual ones. In a number it is taken as the median,
-                   with an input that says so; in a category it is one of its own.
-    validation:    share of the rows to split off, by class; `test` likewise. A column `split_column` of the values
-                   train, validation and test goes before it.
-    schema:        of a trained run, to read other rows in its form; it decides all that follows from the columns.
-    show:          whether to log what was found.
-    Raises:        DataError naming the file, column or row at fault.
+    All options: see `tabular.data.options.TableOptions`.
+    Returns:     a bundle whose `origin` gives the same bundle again by read_table(**origin), and whose `fingerprint`
+                 tells whether the files have changed since.
+    Raises:      DataError naming the file, column or row at fault; UnknownNameError for a choice that is none.
     """
+    options = TableOptions(
+        target=target, categorical=categorical, continuous=continuous, dates=dates, ignore=ignore, problem=problem,
+        classes=classes, encoding=encoding, min_frequency=min_frequency, missing=missing, validation=validation,
+        test=test, split_column=split_column, seed=seed, schema=schema, show=show,
+    )  # fmt: skip
     root = Path(os.path.abspath(path))
-    options: dict[str, Any] = {
-        "target": target, "categorical": listed(categorical), "continuous": listed(continuous),
-        "dates": listed(dates), "ignore": listed(ignore), "problem": problem, "encoding": encoding,
-        "classes": None if classes is None else [str(name) for name in classes], "min_frequency": min_frequency,
-        "validation": validation, "test": test, "split_column": split_column, "seed": seed,
-        "schema": None if schema is None else schema_from(schema).as_dict(),
-    }  # fmt: skip
-    absent = listed(missing) if schema is None else list(schema_from(schema).missing)
-    frame, parts = read_parts(root, missing=absent)
-    origin = {"path": str(root), **options, "missing": absent, "show": False}
-    return _bundle(
-        frame,
-        parts,
-        title=root.name,
-        show=show,
-        origin=origin,
-        fingerprint=file_digest(root),
-        missing=absent,
-        **options,
-    )
+    frame, parts = read_parts(root, missing=options.missing_texts)
+    origin = {"path": str(root), **options.as_plain()}
+    return _bundle(frame, parts, options, title=root.name, origin=origin, fingerprint=file_digest(root))
 
 
 def table_bundle(
@@ -123,15 +99,15 @@ def table_bundle(
     """A data frame in memory to a bundle, as `read_table` does for files."""
     import pandas as pd
 
+    options = TableOptions(
+        target=target, categorical=categorical, continuous=continuous, dates=dates, ignore=ignore, problem=problem,
+        classes=classes, encoding=encoding, min_frequency=min_frequency, missing=(), validation=validation,
+        test=test, split_column=split_column, seed=seed, schema=schema, show=show,
+    )  # fmt: skip
     check_frame(frame, "the frame")
     frame = typed(frame.rename(columns=str).reset_index(drop=True))
     digest = f"{int(pd.util.hash_pandas_object(frame.astype('string')).to_numpy().sum()):x}"
-    return _bundle(
-        frame, None, title="data frame", show=show, origin={}, fingerprint=digest, target=target,
-        categorical=listed(categorical), continuous=listed(continuous), dates=listed(dates), ignore=listed(ignore),
-        problem=problem, classes=classes, encoding=encoding, min_frequency=min_frequency, validation=validation,
-        test=test, split_column=split_column, seed=seed, schema=schema,
-    )  # fmt: skip
+    return _bundle(frame, None, options, title="data frame", origin={}, fingerprint=digest)
 
 
 def read_rows(items: Sequence[str | Path], schema: TableSchema) -> "tuple[pd.DataFrame, list[str]]":
@@ -157,17 +133,16 @@ def read_rows(items: Sequence[str | Path], schema: TableSchema) -> "tuple[pd.Dat
             logger.warning("%s: the run does not know the columns %s, and leaves them out", where, ", ".join(extra))
         kept = [*schema.names, *([schema.target] if schema.target in frame.columns else [])]
         encode(frame, schema, where=where)  # for its checks, while the file at fault is known
+        _warn_of_strangers(frame, schema, where)
         frames.append(frame[kept].astype(object))
         names += [where] if first is None else [f"{where}:{index + first}" for index in range(len(frame))]
     common = [name for name in frames[0].columns if all(name in frame.columns for frame in frames)]
     return pd.concat([frame[common] for frame in frames], ignore_index=True), names
 
 
-def listed(value: str | Sequence[str]) -> list[str]:
-    """["a", "b"] from itself or from "a, b"."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return [str(part) for part in value]
+def _warn_of_strangers(frame: "pd.DataFrame", schema: TableSchema, where: str) -> None:
+    for sentence in strangers(frame, schema):
+        logger.warning("%s: %s", where, sentence)
 
 
 def _json_row(text: str) -> "pd.DataFrame":
@@ -183,46 +158,32 @@ def _json_row(text: str) -> "pd.DataFrame":
 def _bundle(
     frame: "pd.DataFrame",
     parts: Sequence[str] | None,
+    options: TableOptions,
     *,
-    target: str | None,
-    categorical: Sequence[str],
-    continuous: Sequence[str],
-    dates: Sequence[str],
-    ignore: Sequence[str],
-    problem: ProblemChoice,
-    classes: Sequence[str] | None,
-    encoding: ScaleMethod,
-    min_frequency: int,
-    validation: float,
-    test: float,
-    split_column: str,
-    seed: int,
-    schema: TableSchema | Mapping[str, Any] | None,
-    missing: Sequence[str] = (),
     title: str,
-    show: bool,
     origin: Mapping[str, Any],
     fingerprint: str,
 ) -> Bundle:
-    check_name("encoding", encoding, ("quantile", "standard"))
-    if min_frequency < 1:
-        raise ValueError(f"min_frequency is {min_frequency}; at least 1 is needed.")
-    known = None if schema is None else schema_from(schema)
-    frame, given = explicit_parts(frame, parts, split_column=split_column)
-    name = find_target(list(frame.columns), target) if known is None else known.target
+    known = options.known
+    frame, given = explicit_parts(frame, parts, split_column=options.split_column)
+    name = find_target(list(frame.columns), options.target) if known is None else known.target
     check_columns(list(frame.columns), [name], where=title)
     frame, given, skipped = _without_target(frame, given, name, title)
     answers = (
-        read_target(frame[name], problem=problem, classes=classes) if known is None else known_target(frame, known)
+        read_target(frame[name], problem=options.problem, classes=options.classes)
+        if known is None
+        else known_target(frame, known)
     )
-    rows = split_rows(answers, given, validation=validation, test=test, seed=seed)
+    rows = split_rows(answers, given, validation=options.validation, test=options.test, seed=options.seed)
     if known is None:
-        wishes = Wishes(categorical=categorical, continuous=continuous, dates=dates, ignore=ignore)
+        wishes = Wishes(**{kind: getattr(options, kind) for kind in COLUMN_LISTS})
         guesses = guess_columns(frame, target=name, wishes=wishes)
-        known = _fit(frame.iloc[rows[TRAIN]], guesses, name, answers.of(rows[TRAIN]), encoding, min_frequency)
-        known = replace(known, missing=tuple(missing))
-        _tell(frame, guesses, known, answers, rows, title=title, show=show)
+        known = _fit(frame.iloc[rows[TRAIN]], guesses, name, answers.of(rows[TRAIN]), options)
+        if options.show:
+            _tell(frame, guesses, known, answers, rows, title=title)
     table = encode(frame, known, where=title)
+    if options.known is not None:
+        _warn_of_strangers(frame, known, title)
     sources: dict[str, Source] = {
         part: TableSource(table.rows(torch.from_numpy(index)), torch.from_numpy(answers.values[index]))
         for part, index in rows.items()
@@ -254,8 +215,7 @@ def _fit(
     guesses: Sequence[Guess],
     name: str,
     target: Target,
-    encoding: ScaleMethod,
-    min_frequency: int,
+    options: TableOptions,
 ) -> TableSchema:
     """The schema from the training rows."""
     dropped = {guess.name: guess.note for guess in guesses if guess.kind == "dropped"}
@@ -267,18 +227,19 @@ def _fit(
         if not series.notna().any():
             dropped[guess.name] = "empty in the training rows"
         elif guess.kind == "continuous":
-            columns.append(fit_number(guess.name, numbers(series, where="the table"), method=encoding))
+            columns.append(fit_number(guess.name, numbers(series, where="the table"), method=options.encoding))
         elif guess.kind == "date":
             moments = dates(series, guess.format, where="the table")
-            columns.append(fit_dates(guess.name, moments, format=guess.format, method=encoding))
+            columns.append(fit_dates(guess.name, moments, format=guess.format, method=options.encoding))
         else:
-            columns.append(fit_categories(guess.name, series, min_frequency=min_frequency))
+            columns.append(fit_categories(guess.name, series, min_frequency=options.min_frequency))
     if not columns:
         raise DataError(f"No column is left to predict {name!r} from: all are empty in the training rows.")
     mean, std = target.moments()
     return TableSchema(
         columns=tuple(columns), target=name, problem="regression" if target.classes is None else "classification",
         classes=target.classes, target_mean=mean, target_std=std, dropped=dropped,
+        missing=tuple(options.missing_texts),
     )  # fmt: skip
 
 
@@ -290,10 +251,8 @@ def _tell(
     rows: "Mapping[str, np.ndarray[Any, Any]]",
     *,
     title: str,
-    show: bool,
 ) -> None:
-    if not show:
-        return
+    """Logs what was found, and warns of what to look at."""
     index = rows[TRAIN]
     classes = None if schema.classes is None else len(schema.classes)
     leaks = giveaways(frame.iloc[index], guesses, target.values[index], classes=classes)

@@ -16,14 +16,15 @@ from torch import Tensor, nn
 
 from tabular.data.source import TableBatch
 from zoo.errors import check_name
-from zoo.explanation import ColumnView, Explanation, FromLayer, explain
-from zoo.explanation.api import METHODS
+from zoo.explanation import METHODS, ColumnView, Explanation, FromLayer, InputMethod, explain
 from zoo.lookup import check_arguments
 
 if TYPE_CHECKING:
     from tabular.prediction.task import TablePrediction
 
 EMBEDDING = "embedding"
+GRADIENT_METHODS = tuple(name for name, method in METHODS.items() if issubclass(method, InputMethod))
+IN_UNITS_OF_THE_ANSWER = ("integrated_gradients", "input_x_gradient")
 
 
 def by_gradients(
@@ -42,7 +43,7 @@ def by_gradients(
     it is in the target's unit, of classes in that of the logits. Integrated gradients start from a blank row: numbers
     at their middle, categories unknown.
     """
-    check_name("explanation method", method, (*METHODS, "permutation_importance"))
+    check_name("explanation method of tables", method, (*GRADIENT_METHODS, "permutation_importance"))
     table = task.table_of(inputs)
     path = layer or EMBEDDING
     if path not in dict(model.named_modules()):
@@ -65,7 +66,8 @@ def by_gradients(
     )  # fmt: skip
     columns = [(owners == index).nonzero().flatten().to(device) for index in range(len(task.table.columns))]
     heat = torch.stack([_joined(found.heat[:, own], signed=found.signed) for own in columns], dim=1)  # [B, F]
-    view = ColumnView(names=task.table.names, values=_texts(task, inputs))
+    unit = ("logit of the class" if classes else task.table.target) if method in IN_UNITS_OF_THE_ANSWER else ""
+    view = ColumnView(names=task.table.names, values=_texts(task, inputs), unit=unit)
     if classes is None:
         answers = task.run(model, table).tolist()
         return replace(found, heat=heat, view=view, labels=[f"{task.table.target} {answer:.4g}" for answer in answers])
@@ -107,8 +109,8 @@ def permutation_importance(
             losses[repeat, index] = sign * (_measure(task, model, mixed, targets, name) - whole)
     return Explanation(
         inputs=table.continuous, heat=losses.mean(0, keepdim=True), raw=losses[None], method="permutation_importance",
-        signed=True, labels=[f"{name} {whole:.4f} of {table.num_rows} rows, and what it loses"],
-        view=ColumnView(names=task.table.names),
+        signed=True, labels=[f"{name} {whole:.4f} of {table.num_rows:,} rows"],
+        view=ColumnView(names=task.table.names, unit=f"how much worse {name} gets when a column is permuted"),
     )  # fmt: skip
 
 

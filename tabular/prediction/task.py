@@ -22,6 +22,7 @@ from zoo.losses import make_loss
 from zoo.metrics import ListMetric, Metric, make_metric
 from zoo.records import Entry
 from zoo.training import Batch, Inputs, Losses, Prediction, Task, evaluation_mode
+from zoo.training.classification import ClassLoss, confusion_figures, ranked, share_right
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,34 +61,21 @@ class TablePrediction(Task):
     ) -> None:
         check_name("loss of numbers", loss, LOSSES)
         self.table = schema_from(table)
-        self.label_smoothing = label_smoothing
-        self.class_weights = None if class_weights is None else tuple(class_weights)
         self.loss_name = loss
-        self._weights: Tensor | None = None
+        self.class_loss: ClassLoss | None = None
         if self.table.classes is None:
             if class_weights is not None or label_smoothing:
                 raise ValueError(
                     f"class_weights and label_smoothing are for classes; {self.table.target!r} is a number."
                 )
             self.monitor, self.mode = "rmse", "min"
-            self._loss = make_loss(loss)
+            self.number_loss = make_loss(loss)
             return
         if loss != "mse":
             raise ValueError(f"loss={loss!r} is for numbers; {self.table.target!r} holds classes.")
         self.classes = self.table.classes
         self.monitor, self.mode = "accuracy", "max"
-        self._loss = make_loss("cross_entropy", label_smoothing=label_smoothing, class_weights=self.class_weights)
-        if self.class_weights is not None:
-            self._check_weights(self.class_weights)
-            self._weights = torch.tensor(self.class_weights)
-
-    def _check_weights(self, weights: Sequence[float]) -> None:
-        numbers = all(isinstance(weight, int | float) and 0 <= weight < float("inf") for weight in weights)
-        if len(weights) != len(self.classes) or not numbers or not any(weights):
-            raise ValueError(
-                f"class_weights must be {len(self.classes)} finite numbers from 0 up, not all 0, for "
-                f"{', '.join(self.classes)}; got {list(weights)}."
-            )
+        self.class_loss = ClassLoss(classes=self.classes, label_smoothing=label_smoothing, class_weights=class_weights)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, **options: Any) -> "TablePrediction":
@@ -100,10 +88,8 @@ class TablePrediction(Task):
         return cls(table=bundle.preprocessing, **options)
 
     def schema(self) -> dict[str, Any]:
-        return {
-            "table": self.table.as_dict(), "label_smoothing": self.label_smoothing,
-            "class_weights": None if self.class_weights is None else list(self.class_weights), "loss": self.loss_name,
-        }  # fmt: skip
+        of_classes = {} if self.class_loss is None else self.class_loss.options()
+        return {"table": self.table.as_dict(), "loss": self.loss_name, **of_classes}
 
     def model_arguments(self, entry: Entry) -> dict[str, Any]:
         return {
@@ -116,19 +102,15 @@ class TablePrediction(Task):
         return len(batch[1])
 
     def mean_weight(self, batch: Batch) -> float | Tensor:
-        if self._weights is None:
-            return len(batch[1])
-        self._weights = self._weights.to(batch[1].device)  # once; each copy would make the device wait
-        return self._weights[batch[1]].sum()
+        return self.rows(batch) if self.class_loss is None else self.class_loss.weight(batch[1])
 
     def losses(self, model: nn.Module, batch: Batch) -> Losses:
         inputs, targets = batch
         outputs = model(*inputs)
-        if self.table.classes is None:
+        if self.class_loss is None:
             standard = (targets - self.table.target_mean) / self.table.target_std
-            return {"loss": self._loss(outputs[:, 0], standard)}
-        accuracy = (outputs.argmax(1) == targets).mean(dtype=torch.float32)
-        return {"loss": self._loss(outputs, targets), "accuracy": accuracy}
+            return {"loss": self.number_loss(outputs[:, 0], standard)}
+        return {"loss": self.class_loss(outputs, targets), "accuracy": share_right(outputs, targets)}
 
     def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         inputs, targets = batch
@@ -147,7 +129,7 @@ class TablePrediction(Task):
             return {
                 "rmse": make_metric("rmse"), "mae": make_metric("mae"),
                 "r2": make_metric("r2", center=self.table.target_mean),
-                "loss": StandardLoss(self._loss, std=self.table.target_std), "pairs": Pairs(),
+                "loss": StandardLoss(self.number_loss, std=self.table.target_std), "pairs": Pairs(),
             }  # fmt: skip
         count = len(self.table.classes)
         found: dict[str, Metric | ListMetric] = {
@@ -162,9 +144,7 @@ class TablePrediction(Task):
             from tabular.pictures import predicted_figure
 
             return {"predicted": predicted_figure(metrics["pairs"].compute(), target=self.table.target)}
-        from zoo.metrics.pictures import confusion_figure
-
-        return {"confusion": confusion_figure(metrics["confusion_matrix"].compute(), self.table.classes)}
+        return confusion_figures(metrics, self.table.classes)
 
     @torch.no_grad()
     def predict(self, model: nn.Module, inputs: Any, *, top: int = 5) -> list[Prediction]:
@@ -175,18 +155,7 @@ class TablePrediction(Task):
         answers = self.run(model, self.table_of(inputs))
         if self.table.classes is None:
             return [{"value": value} for value in answers.tolist()]
-        best = answers.softmax(1).topk(min(top, len(self.classes)), dim=1)
-        return [
-            {
-                "label": self.classes[indices[0]],
-                "probability": values[0],
-                "top": [
-                    {"label": self.classes[index], "probability": value}
-                    for value, index in zip(values, indices, strict=True)
-                ],
-            }
-            for values, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
+        return ranked(answers.softmax(1), self.classes, top=top)
 
     @torch.no_grad()
     def run(self, model: nn.Module, table: TableBatch) -> Tensor:

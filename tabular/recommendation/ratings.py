@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TASK = "tabular/recommendation"
+MOST_NAMED = 5  # users in one warning
 NAMES: Mapping[str, tuple[str, ...]] = {
     "user": ("user", "user_id", "userid", "uid", "customer", "customer_id", "reviewer", "reviewer_id"),
     "item": (
@@ -154,6 +155,12 @@ def read_pairs(items: Sequence[str | Path], schema: RatingSchema) -> "tuple[pd.D
         else:
             frame, own = pd.DataFrame({schema.user: [text]}), [f"{schema.user} {text}"]
         check_columns(list(frame.columns), [schema.user], where=text if text.startswith("{") else path.name)
+        strange = sorted(set(texts(frame[schema.user])[1]) - set(schema.users))
+        if strange:
+            logger.warning(
+                "training has not seen the %s %s: answers are what holds for all users",
+                schema.user, ", ".join(map(repr, strange[:MOST_NAMED])) + (" and more" if strange[MOST_NAMED:] else ""),
+            )  # fmt: skip
         names += own
         frames.append(frame.reindex(columns=[schema.user, schema.item]).astype(object))
     return pd.concat(frames, ignore_index=True), names

@@ -179,6 +179,7 @@ class Recommendation(Task):
             view=ColumnView(
                 names=(self.ratings.user, self.ratings.item, "taste"),
                 values=[(user, item, "of the user for the item") for user, item in names],
+                unit=f"{self.ratings.rating} over the average",
             ),
         )  # fmt: skip
 

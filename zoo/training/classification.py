@@ -94,6 +94,8 @@ class ClassLoss:
     def __init__(
         self, *, classes: Sequence[str], label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None
     ) -> None:
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing is a share in [0, 1]; got {label_smoothing}.")
         if class_weights is not None:
             _check_weights(class_weights, classes)
         self.label_smoothing = label_smoothing

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch import nn
 
@@ -133,8 +134,25 @@ def test_heat_over_the_spectrogram(task, spectrogram_model, noises, method, tmp_
     torch.testing.assert_close(alone.heat[0], found.heat[2], atol=1e-5, rtol=1e-3)
     assert list(found.view.lengths) == [12, 41, 61]
     if method == "grad_cam":
+        assert found.layer == "conv_block2"
+        with pytest.raises(UnknownNameError, match=r"No layer is called 'conv_blok2'\. Did you mean 'conv_block2'"):
+            task.explain(spectrogram_model, noises[0], layer="conv_blok2")
         found.save(tmp_path / "why.png")
         assert (tmp_path / "why.png").stat().st_size > 5000
+
+
+def test_what_reading_changes_is_told_when_predicting_too(task, tmp_path, make_tone, caplog):
+    """Fails if a file is resampled, or silence is classified, without a word."""
+    soundfile.write(tmp_path / "ok.wav", make_tone(300.0, 0.3), 8000)
+    with caplog.at_level("INFO"):
+        task.read_inputs([tmp_path / "ok.wav"])
+        assert not caplog.records
+        soundfile.write(tmp_path / "cd.wav", make_tone(300.0, 0.3, rate=44_100), 44_100)
+        soundfile.write(tmp_path / "quiet.wav", np.zeros(800), 8000)
+        found = task.read_inputs([tmp_path / "cd.wav", tmp_path / "quiet.wav"])
+    assert found.rows.lengths.tolist() == [2400, 800]
+    assert "1 file resampled from 44100 Hz to 8000 Hz" in caplog.text
+    assert "quiet.wav is silent" in caplog.text
 
 
 def test_heat_is_where_the_sound_is(task, tones):
@@ -196,7 +214,7 @@ def test_grad_cam_over_the_waveform_by_hand(task, waveform_model):
 def test_what_cannot_be_explained_is_told(task, waveform_model, noises):
     with pytest.raises(ValueError, match=r"'cam' does not explain RawWaveformCNN.*integrated_gradients"):
         task.explain(waveform_model, pad_clips(noises), method="cam")
-    with pytest.raises(UnknownNameError, match="Did you mean 'middle'"):
+    with pytest.raises(ValueError, match=r"expected one of .*middle"):
         task.explain(waveform_model, pad_clips(noises), target="midle")
 
 

@@ -15,6 +15,7 @@ from audio.data.clips import (
     pad_clips,
     preprocessing_from,
     read_clip,
+    read_header,
 )
 from zoo.errors import DataError, UnknownNameError
 from zoo.records import AudioPreprocessing
@@ -45,15 +46,42 @@ def test_a_long_file_gives_the_part_asked_for(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"no sound at all", "cannot be read as a sound file"), (b"", "cannot be read as a sound file")],
+    [(b"no sound at all", "cannot be read as a sound file: Format not recognised"), (b"", "is empty")],
 )
 def test_a_file_that_is_no_sound_is_named(tmp_path, content, message):
     path = tmp_path / "bad.wav"
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"bad.wav {message}"):
         read_clip(str(path), preprocessing=AT_8)
-    with pytest.raises(DataError, match=r"missing\.wav cannot be read"):
+    with pytest.raises(DataError, match=r"There is no file .*missing\.wav"):
         read_clip(str(tmp_path / "missing.wav"), preprocessing=AT_8)
+
+
+@pytest.mark.parametrize("form", ["wav", "aiff", "flac", "mp3", "ogg"])
+def test_a_file_that_is_cut_short_is_refused(tmp_path, make_tone, form):
+    """Fails if half a download is trained on as if it were the whole clip, as libsndfile reads it."""
+    path = tmp_path / f"half.{form}"
+    soundfile.write(path, make_tone(500.0, 2.0), 8000)
+    read_clip(str(path), preprocessing=AT_8)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=r"half\.\w+ (is cut short: |cannot be read as |holds no samples)"):
+        read_clip(str(path), preprocessing=AT_8)
+    if form in ("wav", "aiff"):
+        with pytest.raises(DataError, match=r"promises 32\d+ bytes, and \d+ are there"):
+            read_header(str(path))
+
+
+def test_a_file_of_unknown_length_is_read(tmp_path, make_tone):
+    """Fails if what a program streamed, which cannot go back to write the size, counts as cut short."""
+    path = tmp_path / "streamed.wav"
+    soundfile.write(path, make_tone(500.0, 0.5), 8000)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"data") + 4
+    content[4:8] = content[place : place + 4] = b"\xff" * 4
+    path.write_bytes(content)
+    assert len(read_clip(str(path), preprocessing=AT_8)) == 4000
+    assert read_header(str(path)).frames == 4000
 
 
 def test_not_a_number_is_refused(tmp_path):

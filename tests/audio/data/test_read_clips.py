@@ -140,7 +140,7 @@ def test_other_rates_are_resampled_and_told(tones, make_tone, caplog):
     soundfile.write(tones / "low" / "studio.wav", np.stack([make_tone(300.0, 0.3, rate=44_100)] * 2, 1), 44_100)
     with caplog.at_level(logging.INFO):
         bundle = read_clips(tones, validation=0.0)
-    assert "1 files resampled from 44100 Hz to 8000 Hz; 1 files with several channels mixed to one" in caplog.text
+    assert "1 file resampled from 44100 Hz to 8000 Hz; 1 file with several channels mixed to one" in caplog.text
     row = next(i for i, path in enumerate(bundle.train.dataset.paths) if path.endswith("studio.wav"))
     assert len(bundle.train.unaugmented()[row][0]) == 2400
     model_rate = read_clips(tones, preprocessing={"sample_rate_hz": 16_000, "seconds": None}, validation=0.0)

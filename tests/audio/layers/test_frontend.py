@@ -115,6 +115,15 @@ def test_spec_augment_masks_bands_and_valid_frames_of_each_row():
     assert len(patterns) > 500
 
 
+def test_each_width_of_a_mask_is_as_likely():
+    """A fifth of 17 frames is 3.4: fails if the widths 0, 1, 2 and 3 do not come a quarter of the time each."""
+    augment = SpecAugment(time_masks=1, frequency_masks=0, time_share=0.2)
+    torch.manual_seed(0)
+    hidden = augment(torch.ones(8000, 1, 1, 17), torch.full((8000,), 17))[:, 0, 0] == 0
+    shares = torch.bincount(hidden.sum(1), minlength=4) / 8000
+    torch.testing.assert_close(shares, torch.full((4,), 0.25), atol=0.02, rtol=0)
+
+
 def test_spec_augment_rests_in_evaluation_and_is_seeded():
     augment = SpecAugment()
     x, frames = torch.randn(2, 1, 64, 100), torch.tensor([100, 60])

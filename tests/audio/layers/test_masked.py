@@ -40,6 +40,27 @@ def test_training_equals_batch_norm_of_the_valid_positions(shape):
         torch.testing.assert_close(own.state_dict()[name], value, atol=1e-4, rtol=1e-5)
 
 
+@pytest.mark.parametrize("offset", [10.0, 100.0, 1000.0])
+def test_a_large_mean_leaves_the_variance_right(offset):
+    """Fails if the variance is the mean of squares less the square of the mean: at 1000 nothing of it is left."""
+    torch.manual_seed(0)
+    x = offset + torch.randn(16, 4, 8, 100)
+    own, reference = MaskedBatchNorm(4), nn.BatchNorm2d(4)
+    found, expected = own(x, torch.ones(16, 1, 1, 100)), reference(x)
+    torch.testing.assert_close(found, expected, atol=5e-7 * offset + 1e-5, rtol=0)
+    torch.testing.assert_close(own.running_var, reference.running_var, atol=1e-5, rtol=1e-5)
+
+
+def test_half_precision_keeps_its_type_and_sums_in_single():
+    """Fails if 51,200 values are counted or summed in bfloat16, which knows no whole number above 256."""
+    torch.manual_seed(0)
+    x = 2 + torch.randn(16, 4, 32, 100)
+    mask = torch.ones(16, 1, 1, 100)
+    found = MaskedBatchNorm(4)(x.bfloat16(), mask.bfloat16())
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), MaskedBatchNorm(4)(x, mask), atol=0.03, rtol=0.02)
+
+
 def test_evaluation_is_pytorchs():
     own, reference = MaskedBatchNorm(4), nn.BatchNorm1d(4)
     nn.init.normal_(own.running_mean)

@@ -1,8 +1,11 @@
 """Environments by name: records, bundles, errors."""
 
 import json
+import sys
 from dataclasses import asdict
 
+import gymnasium
+import numpy as np
 import pytest
 
 from rl.environments.episodes import seeds_of
@@ -93,7 +96,9 @@ def test_parts_may_be_left_out() -> None:
         ("CartPol-v1", {}, "CartPole-v1"),
         ("Pendulum-v1", {}, "numbered"),
         ("CartPole-v1", {"options": {"gravity": 3}}, "gravity"),
-        ("Blackjack-v1", {}, "Box or Discrete"),
+        ("Blackjack-v1", {}, "numbered from 0"),
+        ("missing_package:Maze-v0", {}, "missing_package"),
+        ("/some/folder", {}, "Malformed"),
         ("CartPole-v1", {"num_envs": 0}, "num_envs"),
         ("CartPole-v1", {"steps_per_epoch": -5}, "steps_per_epoch"),
     ],
@@ -101,6 +106,38 @@ def test_parts_may_be_left_out() -> None:
 def test_mistakes_are_named(name: str, options: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_environment(name, **options)
+
+
+def test_without_gymnasium_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails if gymnasium is imported before it is looked for."""
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    with pytest.raises(DataError, match="pip install 'gymnasium"):
+        read_environment("CartPole-v1")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_vectors_of_other_types_become_float32(dtype: type) -> None:
+    """Fails if a network is fed numbers of a type that its weights do not have."""
+
+    class Counter(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(0, 9, (2,), dtype)
+        action_space = gymnasium.spaces.Discrete(2)
+
+        def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
+            return np.zeros(2, dtype), {}
+
+        def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+            return np.full(2, 3, dtype), 0.0, False, False, {}
+
+    gymnasium.register("Counter-v0", entry_point=Counter, max_episode_steps=3)
+    try:
+        spec = describe_environment("Counter-v0")
+        environment = make_environment(spec)
+        assert spec.observation_dtype == "float32"
+        assert environment.reset()[0].dtype == np.float32
+        assert environment.step(1)[0].tolist() == [3.0, 3.0]
+    finally:
+        del gymnasium.registry["Counter-v0"]
 
 
 def test_unknown_wrapper_is_named() -> None:

@@ -71,6 +71,16 @@ def test_gif_shows_the_episode(tmp_path: Path) -> None:
     assert shown == 20 * len(frames)
 
 
+def test_games_are_shown_at_their_speed() -> None:
+    """Fails if steps of four frames each are shown as if they were frames."""
+    pytest.importorskip("ale_py")
+    pytest.importorskip("cv2")
+    spec = describe_environment("ALE/Pong-v5", max_episode_steps=3)
+    frames, _, fps = record_episode(lambda seen: np.zeros(len(seen), np.int64), spec, seed=0)
+    assert len(frames) == 4
+    assert fps == 15
+
+
 @pytest.mark.filterwarnings("ignore:.*render_mode")
 def test_an_environment_without_pictures_is_refused(corridor: str) -> None:
     with pytest.raises(DataError, match="pictures"):
@@ -98,6 +108,28 @@ def test_observations_from_text_and_files(tmp_path: Path) -> None:
 def test_bad_observations_are_named(text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_observations([text], CARTPOLE)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.csv", b"", "no observations in .*empty.csv"),
+        ("binary.csv", b"\xff\xfe\x00", "cannot be read as a table"),
+        ("broken.npy", b"no array", "cannot be read as an array"),
+    ],
+)
+def test_bad_files_are_named(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+    """Fails if a file that holds no observations ends in a traceback, or its name is not said."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_observations([tmp_path / name], CARTPOLE)
+
+
+@pytest.mark.parametrize(("array", "message"), [(np.array(5.0), "shape"), (np.array(["a"]), "numbers")])
+def test_bad_arrays_are_named(array: np.ndarray, message: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "bad.npy", array)
+    with pytest.raises(DataError, match=message):
+        read_observations([tmp_path / "bad.npy"], CARTPOLE)
 
 
 @pytest.mark.parametrize("text", ["16", "-1", "1.5"])

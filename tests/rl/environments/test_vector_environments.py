@@ -1,5 +1,9 @@
 """Vector environments: no transition lost or invented, ends told apart, states exact."""
 
+from random import Random
+from typing import Any
+
+import gymnasium
 import numpy as np
 import pytest
 
@@ -88,6 +92,17 @@ def test_state_goes_on_exactly(kind: str) -> None:
         assert (one.observations == other.observations).all()
 
 
+def test_state_of_an_environment_without_chance(corridor: str) -> None:
+    """Fails if a generator that was seeded and never used cannot be put back: nothing has made it in the new one."""
+    one, other = (LoopEnvironments(describe_environment(corridor), num_envs=2) for _ in range(2))
+    one.reset(0)
+    one.step(np.ones(2, np.int64))
+    state = one.state_dict()
+    assert state is not None
+    other.load_state_dict(state)
+    assert other.step(np.ones(2, np.int64)).observations.tolist() == [[2.0, 2.0]] * 2
+
+
 def test_seeds_fix_the_episodes() -> None:
     first, second, third = (LoopEnvironments(CARTPOLE, num_envs=2) for _ in range(3))
     first.reset(3)
@@ -103,6 +118,23 @@ def test_an_environment_that_hides_its_state_is_found_out(monkeypatch: pytest.Mo
     assert is_restorable(CARTPOLE)
     monkeypatch.setattr("rl.environments.state.GENERATOR", "no such attribute")
     assert not is_restorable(CARTPOLE)
+
+
+def test_chance_that_only_new_episodes_show_is_found_out(corridor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails if no new episode is part of the proof: here a hidden generator chooses where each one begins."""
+    spec = describe_environment(corridor, max_episode_steps=1000)
+    assert is_restorable(spec)
+    hidden = Random(0)
+    kind: Any = gymnasium.spec(corridor).entry_point
+    inner = kind.reset
+
+    def reset(self: Any, **arguments: Any) -> tuple[np.ndarray, dict]:
+        inner(self, **arguments)
+        self.place = hidden.randrange(-(10**6), -(10**5))  # too far from the way out for an episode to end by itself
+        return self._look(), {}
+
+    monkeypatch.setattr(kind, "reset", reset)
+    assert not is_restorable(spec)
 
 
 def test_native_program_is_refused_where_there_is_none() -> None:
@@ -126,3 +158,13 @@ def test_atari_state_and_lives() -> None:
         if step.terminated[0]:
             lives.append(environments.environments[0].unwrapped.ale.lives())  # type: ignore[attr-defined]
     assert lives[:3] == [5, 4, 3]
+
+
+def test_atari_time_limit_counts_the_steps_of_the_agent() -> None:
+    """Fails if the frames that are skipped count too: an episode of 10 steps would end after 3, at an old picture."""
+    pytest.importorskip("ale_py")
+    pytest.importorskip("cv2")
+    environments = LoopEnvironments(describe_environment("ALE/Pong-v5", max_episode_steps=10), num_envs=1)
+    environments.reset(0)
+    ends = [bool(environments.step(np.zeros(1, np.int64)).truncated[0]) for _ in range(20)]
+    assert np.flatnonzero(ends).tolist() == [9, 19]

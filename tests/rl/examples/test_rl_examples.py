@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rl.examples import cartpole, frozen_lake
+from rl.examples import cartpole, frozen_lake, watch
 
 
 def test_cartpole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,6 +18,14 @@ def test_cartpole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert (tmp_path / "runs" / "seed-0" / "model.safetensors").is_file()
     assert (tmp_path / "runs" / "learning_curves.png").stat().st_size > 5_000
     assert (tmp_path / "runs" / "episode.gif").read_bytes()[:3] == b"GIF"
+    arguments = ["watch", str(tmp_path / "runs" / "seed-0"), "--episode", "2", "--out", str(tmp_path / "third.gif")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    watch.main()
+    assert "test episode 2 paid" in capsys.readouterr().out
+    assert (tmp_path / "third.gif").read_bytes()[:3] == b"GIF"
+    with pytest.raises(SystemExit):
+        watch.main()
+    assert "exists" in capsys.readouterr().err
 
 
 def test_frozen_lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

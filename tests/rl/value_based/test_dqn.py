@@ -126,6 +126,13 @@ def test_several_environments_share_the_steps(num_envs: int, vectorisation: str)
     assert len(agent.replay) == agent.environment_steps
 
 
+def test_many_environments_learn_as_often() -> None:
+    """Fails if a step of all environments that passes two turns of learning makes one of them: here 8 pass two."""
+    agent = trainer(num_envs=8, epochs=1, steps=80)
+    agent.fit()
+    assert agent.position.step == (80 - 24 + 8) // 4 * 2
+
+
 def test_target_network_changes_at_its_time() -> None:
     """Fails if the target follows at once: it is renewed after the updates of every 8th environment step."""
     renewed: list[bool] = []

@@ -102,7 +102,7 @@ def test_prediction_takes_the_largest_value(tmp_path: Path) -> None:
     assert found[0]["q_values"] == {"push left": 1.0, "push right": 2.0}
     assert learning.describe(found[0]) == "push right  (values: push left 1, push right 2)"
     picture = learning.picture(Table(), inputs.rows, found)
-    assert [axes.get_title() for axes in picture.axes] == ["push right", "push left"]
+    assert [axes.get_title() for axes in picture.axes] == ["1, 2, 0, 0: push right", "4, 3, 0, 0: push left"]
     assert learning.predict(Table(), torch.tensor([1.0, 2.0, 0, 0]))[0]["action"] == 1
 
 

@@ -186,6 +186,19 @@ def test_a_table_that_does_not_fit_is_refused_by_column(people, people_csv, tmp_
         assert torch.equal(left[300:], right)
 
 
+def test_columns_of_another_meaning_are_warned_of(people, caplog):
+    """Fails if a category that training has never seen answers in silence, or a single new one is cried about."""
+    schema = table_bundle(people, target="hired", show=False).preprocessing
+    row = {"age": 40, "height": None, "joined": "2020-02-02", "wage": 2000.0}
+    read_rows([json.dumps({**row, "city": "Oslo"}), json.dumps({**row, "city": None})], schema)
+    table_bundle(people.replace({"city": {"Wien": "Graz"}}), schema=schema)
+    assert not caplog.records
+    read_rows([json.dumps({**row, "city": "oslo"})], schema)
+    table_bundle(people.assign(city="x1"), schema=schema)
+    assert "training has not seen 1 of 1 values of the column 'city', such as 'oslo'" in caplog.text
+    assert "300 of 300 values of the column 'city', such as 'x1' (it has, for one, 'Bern')" in caplog.text
+
+
 def test_rows_as_json(people):
     """Fails if text rows are read otherwise than files, or broken JSON ends as a traceback."""
     schema = table_bundle(people, target="hired", ignore=["wage"], show=False).preprocessing

@@ -181,6 +181,14 @@ def test_a_reopened_run_judges_other_ratings_in_its_form(run, ratings, tmp_path)
         Recommendation.from_bundle(Bundle.from_arrays(np.zeros((4, 2)), np.ones(4), validation=0.0))
 
 
+def test_strangers_are_told(run, caplog):
+    """Fails if a misspelt user gets somebody's favourites without a word."""
+    run.predict(["7", "8"])
+    assert not caplog.records
+    run.predict(["sieben"])
+    assert "training has not seen the user_id 'sieben'" in caplog.text
+
+
 def test_the_command_line_recommends(run, ratings_csv, tmp_path):
     """Fails if a user's name is taken for a file, or a missing file for a user."""
     found = command("predict", run.directory, "7", '{"user_id": 7, "item_id": 2}')

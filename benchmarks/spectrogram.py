@@ -3,7 +3,7 @@
 The whole step and the front end alone take turns, so that both see the same machine; medians are compared. CPU time of
 the process is measured, not the wall clock, which other programs share.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/audio.py
+Run: OMP_NUM_THREADS=1 python benchmarks/spectrogram.py
 """
 
 import argparse
