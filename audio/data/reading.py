@@ -15,10 +15,11 @@ import torch
 from audio.data.checks import Inspection, conversions, inspect_headers, inspect_samples, most_frequent_rate
 from audio.data.clips import STRENGTHS, Augment, collate_clips, preprocessing_from
 from audio.data.files import ClipFiles
-from audio.data.listing import LAYOUT, Listing, Record, list_folder, list_pattern, list_table
+from audio.data.listing import SOUNDS
 from audio.data.options import OnError, ReadingOptions
 from audio.data.splitting import Split, draw_parts, with_test_part
 from zoo.data import Bundle, DatasetSource, split_fractions
+from zoo.data.listing import Listing, Record, list_folder, list_pattern, list_table
 from zoo.data.splits import TEST, TRAIN, VALIDATION
 from zoo.data.targets import check_classes
 from zoo.errors import DataError, nearest
@@ -120,15 +121,15 @@ def _read(root: Path, own: AudioPreprocessing | None, options: ReadingOptions) -
 
 def _list(root: Path, pattern: str | None, columns: Mapping[str, str]) -> Listing:
     if not root.exists():
-        raise DataError(f"There is nothing at {root}. {LAYOUT}")
+        raise DataError(f"There is nothing at {root}. {SOUNDS.layout}")
     if pattern is not None:
         if not root.is_dir():
             raise DataError(f"pattern= is for a folder of files; {root} is none.")
-        return list_pattern(root, pattern)
+        return list_pattern(root, pattern, SOUNDS)
     if root.is_dir():
-        return list_folder(root)
+        return list_folder(root, SOUNDS)
     if root.suffix.lower() != ".csv":
-        raise DataError(f"{root} is neither a folder nor a .csv file. {LAYOUT}")
+        raise DataError(f"{root} is neither a folder nor a .csv file. {SOUNDS.layout}")
     return list_table(root, **columns)
 
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from audio.data.listing import Listing, Record
 from zoo.data import stratified_split
+from zoo.data.listing import Listing, Record
 from zoo.data.randomness import mix
 from zoo.data.splits import TEST, TRAIN, VALIDATION
 from zoo.errors import DataError, check_name, nearest

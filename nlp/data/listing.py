@@ -9,15 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoo.data.splits import TEST, TRAIN, VALIDATION
+from zoo.data.listing import PARTS
+from zoo.data.splits import TRAIN
 from zoo.errors import DataError, nearest
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 TABLES = (*SEPARATORS, ".parquet", ".parquet.brotli", ".parquet.gzip")
-PARTS = {
-    "train": TRAIN, "training": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION,
-    "dev": VALIDATION, "test": TEST, "testing": TEST,
-}  # fmt: skip
 # -- Column names that say what they hold, without spaces and underscores.
 TEXT_NAMES = ("text", "review", "reviewtext", "sentence", "content", "comment", "document", "body", "message", "tweet")
 LABEL_NAMES = ("label", "class", "category", "target", "sentiment", "rating", "stars")

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from vision.data.listing import PARTS
 from vision.data.transforms import STRENGTHS, Augment, AugmentArrays, FitArrays
 from zoo.data import Bundle
+from zoo.data.listing import PARTS
 from zoo.data.splits import TEST, TRAIN, VALIDATION
 from zoo.errors import DataError, nearest
 from zoo.records import ImagePreprocessing

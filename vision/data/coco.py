@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.data.box_listing import Box, BoxListing, ImageRecord
-from vision.data.listing import PARTS
+from zoo.data.listing import PARTS
 from zoo.errors import DataError, nearest
 
 ROBOFLOW = "_annotations.coco.json"

@@ -18,7 +18,7 @@ from vision.data.arrays import read_npz
 from vision.data.checks import Inspection, inspect_files
 from vision.data.idx import find_idx, read_idx_folder
 from vision.data.jpeg import open_image
-from vision.data.listing import LAYOUT, Listing, Record, list_folder, list_table
+from vision.data.listing import IMAGES
 from vision.data.transforms import (
     NUM_UNIFORMS,
     STRENGTHS,
@@ -31,6 +31,7 @@ from vision.data.transforms import (
     training_crop,
 )
 from zoo.data import Bundle, DatasetSource, split_fractions, stratified_split
+from zoo.data.listing import Listing, Record, list_folder, list_table
 from zoo.data.splits import TEST, TRAIN, VALIDATION
 from zoo.data.targets import check_classes
 from zoo.errors import DataError, check_name, nearest
@@ -128,14 +129,14 @@ def read_images(
     reading: dict[str, Any] = {"on_error": on_error, "num_workers": num_workers}
     origin = {"path": str(root), "preprocessing": _plain(asdict(record)), **options, **reading, **columns}
     if not root.exists():
-        raise DataError(f"There is nothing at {root}. {LAYOUT}")
+        raise DataError(f"There is nothing at {root}. {IMAGES.layout}")
     if root.suffix.lower() == ".npz":
         return read_npz(root, preprocessing=record, origin=origin, **options)
     if not root.is_dir() and root.suffix.lower() != ".csv":
-        raise DataError(f"{root} is neither a folder nor a .csv or .npz file. {LAYOUT}")
+        raise DataError(f"{root} is neither a folder nor a .csv or .npz file. {IMAGES.layout}")
     if root.is_dir() and find_idx(root):
         return read_idx_folder(root, preprocessing=record, origin=origin, **options)
-    listing = list_folder(root) if root.is_dir() else list_table(root, **columns)
+    listing = list_folder(root, IMAGES) if root.is_dir() else list_table(root, **columns)
     return _bundle(listing, root, record, origin=origin, **reading, **options)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vision.data.listing import EXTENSIONS, PARTS
+from vision.data.listing import EXTENSIONS
+from zoo.data.listing import PARTS
 from zoo.errors import DataError
 
 IMAGE_FOLDERS = frozenset(("images", "image", "imgs", "img", "jpegimages", "frames"))

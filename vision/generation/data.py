@@ -18,11 +18,12 @@ from torch import Tensor
 
 from vision.data.idx import find_idx, read_idx_images
 from vision.data.jpeg import open_image
-from vision.data.listing import EXTENSIONS, PARTS
+from vision.data.listing import EXTENSIONS
 from vision.data.transforms import Normalise, cover, evaluation_crop, preprocessing_from
 from vision.generation.dcgan import pyramid
 from zoo.data import ArraySource, Bundle, random_split, split_fractions
 from zoo.data.bundle import fingerprint_of
+from zoo.data.listing import PARTS
 from zoo.data.splits import TEST, TRAIN, VALIDATION
 from zoo.errors import DataError, check_name, nearest
 from zoo.records import ImagePreprocessing
