@@ -19,6 +19,7 @@ from vision.data.masks_listing import Pair, Pairs, natural_order
 from zoo.errors import DataError, nearest
 
 BLACK_AND_WHITE = (0, 255)
+LOSSY = (".jpg", ".jpeg")
 MOST_VALUES = 1024  # distinct values of one mask beyond which it is taken for a photograph
 
 
@@ -119,6 +120,12 @@ def coding_of(
         return MaskCoding(None, tuple(classes) if classes is not None else ("background", *by_class), None)
     found = {value for scan in coded for value in scan.values}
     if values is None:
+        blurred = [scan for scan in coded if scan.pair.masks[0][1].lower().endswith(LOSSY)]
+        if blurred and not found <= set(BLACK_AND_WHITE):
+            raise DataError(
+                f"{blurred[0].pair.masks[0][1]} is a JPEG, which stores values inexactly: the masks in {root} hold "
+                f"{len(found)} of them, and each would be a class. Save masks as PNG."
+            )
         values = _found_values(found, classes, ignored, root)
         if ignored in values:
             ignored = None

@@ -1,5 +1,8 @@
 """Why a detector gives a box its score: the methods of `zoo.explain` on one box of each image.
 
+Source: Selvaraju et al. 2016, arXiv:1610.02391, equations 1 and 2, with the score of one box for that of an image.
+Differs from the paper: cells that the score does not depend on have no heat. A second stage pools the cells of the box
+    alone, and the weights of the channels, laid over all cells, would make those of the rest of the image glow too.
 Shapes: B images of h x w pixels, N boxes (x1, y1, x2, y2), H x W pixels of the batch that the backbone sees.
 """
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 Found = dict[str, Tensor]
 PLAIN = ImagePreprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # images lie on 0..1 already
+LEAST_SLOPE = 1e-6  # share of the steepest cell's: below it is what fast convolutions leave where there should be 0
 INSIDE = "model."  # how names within `OneImage` begin
 
 
@@ -71,8 +75,9 @@ def _explain_one(
     batch = image[None]
     box, label, score = _chosen_box(single, batch, target)
     objective = _score_of(box, label)
-    of_layer = method in METHODS and issubclass(METHODS[method], LayerMethod)
-    if of_layer and layer is None:
+    kind = METHODS.get(method)
+    of_layer = kind if kind is not None and issubclass(kind, LayerMethod) else None
+    if of_layer is not None and layer is None:
         layer = _most_telling_layer(single, batch, objective)
     elif isinstance(layer, str):
         layer = INSIDE + layer
@@ -81,11 +86,15 @@ def _explain_one(
         single, batch, method=method, layer=layer, target_function=objective, options=options, labels=[title],
         view=ImageView(preprocessing=PLAIN, boxes=[[box.tolist()]]),
     )  # fmt: skip
-    if not of_layer:
+    if of_layer is None:
         return explanation
-    heat = _aligned(explanation.raw, _seen_by_backbone(single, batch), (image.shape[1], image.shape[2]))
+    raw = explanation.raw
+    if of_layer.needs_gradients:
+        assert explanation.layer is not None, "a method over a layer names it"
+        raw = raw * _counting_cells(single, batch, objective, explanation.layer)
+    heat = _aligned(raw, _seen_by_backbone(single, batch), (image.shape[1], image.shape[2]))
     name = None if explanation.layer is None else explanation.layer.removeprefix(INSIDE)
-    return _with(explanation, heat=heat, layer=name)
+    return _with(explanation, heat=heat, raw=raw, layer=name)
 
 
 @torch.no_grad()
@@ -153,6 +162,20 @@ def _most_telling_layer(single: OneImage, batch: Tensor, objective: Callable[[An
             for slope, (name, value) in zip(slopes, captured.items(), strict=True)
         }
     return max(weights, key=weights.__getitem__)
+
+
+def _counting_cells(single: OneImage, batch: Tensor, objective: Callable[[Any], Tensor], layer: str) -> Tensor:
+    """1 for the cells of a layer's map on which the score depends, else 0: [1, h, w]."""
+    from zoo.explanation.hooks import borrowed, run_and_capture
+    from zoo.explanation.targets import gradients
+
+    with borrowed(single, batch):
+        found, captured = run_and_capture(single, batch.clone(), [layer])
+        (slope,) = gradients(objective(found), [captured[layer]])
+    if slope is None:
+        return torch.zeros_like(captured[layer][:, 0])
+    size = slope.abs().amax(dim=1)
+    return (size > LEAST_SLOPE * size.amax()).to(size.dtype)
 
 
 def _seen_by_backbone(single: OneImage, batch: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -54,6 +54,11 @@ def scale_boxes(boxes: Tensor, size: tuple[int, int], new_size: tuple[int, int])
     return boxes * boxes.new_tensor([right, down, right, down])
 
 
+def at_least_single(values: Tensor) -> Tensor:
+    """Half precision to float32, which boxes of hundreds of pixels and their scores need; all else as it is."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def _resized(image: Tensor, min_size: int, max_size: int) -> Tensor:
     sides = image.shape[-2:]
     scale = min(min_size / min(sides), max_size / max(sides))

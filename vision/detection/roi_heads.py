@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vision.detection.box_coding import Weights4, decode_boxes, encode_boxes
-from vision.detection.image_batch import ImageBatch
+from vision.detection.image_batch import ImageBatch, at_least_single
 from vision.detection.matching import match_boxes, sample_balanced
 
 OBJECT_OVERLAP = 0.5  # Fast R-CNN, section 2.3
@@ -100,7 +100,7 @@ class RoIHeads(nn.Module):
         if targets is not None:
             proposals, labels, wanted = self._sample(proposals, targets)
         pooled = pool_boxes(maps, proposals, self.strides)
-        logits, offsets = (output.float() for output in self.box_predictor(self.box_head(pooled)))
+        logits, offsets = map(at_least_single, self.box_predictor(self.box_head(pooled)))
         if targets is not None:
             return [], _losses(logits, offsets, torch.cat(labels), torch.cat(wanted))
         sizes = [len(boxes) for boxes in proposals]
@@ -163,7 +163,7 @@ def pool_boxes(maps: Sequence[Tensor], boxes: Sequence[Tensor], strides: Sequenc
     for level, (feature, stride) in enumerate(zip(maps, strides, strict=True)):
         rows.append(torch.where(levels == level)[0])
         part = roi_align(
-            feature.float(), regions[rows[-1]], output_size=POOLED_SIZE, spatial_scale=1 / stride,
+            at_least_single(feature), regions[rows[-1]], output_size=POOLED_SIZE, spatial_scale=1 / stride,
             sampling_ratio=SAMPLES_PER_BIN,
         )  # fmt: skip
         parts.append(part)

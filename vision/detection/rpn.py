@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vision.detection.anchors import Anchors
 from vision.detection.box_coding import decode_boxes, encode_boxes
-from vision.detection.image_batch import ImageBatch
+from vision.detection.image_batch import ImageBatch, at_least_single
 from vision.detection.matching import match_boxes, sample_balanced
 
 OBJECT_OVERLAP, BACKGROUND_OVERLAP = 0.7, 0.3  # section 3.1.2
@@ -75,8 +75,8 @@ class RegionProposalNetwork(nn.Module):
         """
         logits, offsets = self.head(maps)
         anchors = self.anchors(maps, (batch.pixels.shape[-2], batch.pixels.shape[-1]))
-        flat_logits = [_flattened(level, 1)[..., 0].float() for level in logits]  # L x [B, h * w * A]
-        flat_offsets = [_flattened(level, 4).float() for level in offsets]  # L x [B, h * w * A, 4]
+        flat_logits = [at_least_single(_flattened(level, 1)[..., 0]) for level in logits]  # L x [B, h * w * A]
+        flat_offsets = [at_least_single(_flattened(level, 4)) for level in offsets]  # L x [B, h * w * A, 4]
         proposals = self.propose(flat_logits, flat_offsets, anchors, batch.sizes)
         if boxes is None:
             return proposals, {}

@@ -12,7 +12,8 @@ WGAN_GP = Paper(
     title="Improved training of Wasserstein GANs", authors="Gulrajani et al.", year=2017, id="arXiv:1704.00028"
 )
 
-# -- Both recipes hold their rate; the averaged weights are the zoo's own addition.
+# -- The rates are held as in the papers, but for the residual players', which falls to 0 over 100,000 steps there; the
+# averaged weights are the zoo's own addition.
 DCGAN_RECIPE = {
     "lr": 2e-4, "schedule": "constant", "epochs": 25, "batch_size": 128, "optimizer": "adam",
     "optimizer_options": {"betas": [0.5, 0.999]}, "weight_decay": 0.0, "ema": 0.999,

@@ -259,11 +259,7 @@ class ImageGeneration(Task):
         """The images, drawn or given, with their scores."""
         from vision.generation.pictures import image_grid
 
-        titles = [
-            f"{'seed ' + str(found['seed']) if 'seed' in found else 'given'}: {found['score']:.3g}"
-            for found in predictions
-        ]
-        return image_grid(self._images(model, inputs), titles=titles)
+        return image_grid(self._images(model, inputs), titles=[_title(found) for found in predictions])
 
     def explain(
         self,
@@ -285,6 +281,7 @@ class ImageGeneration(Task):
         return explain(
             model.get_submodule("discriminator"), self._images(model, inputs), method=method, layer=layer,
             preprocessing=self.preprocessing, target_function=lambda scores: scores, options=options,
+            labels=[_title(found) for found in self.predict(model, inputs)],
         )  # fmt: skip
 
     @torch.no_grad()
@@ -301,6 +298,12 @@ class ImageGeneration(Task):
             drawn = _drawn(model, noise_of(torch.tensor(seeds), size=_latent_dim(model))).float() if seeds else ()
         fresh = iter(drawn)
         return torch.stack([(next(fresh) if image is None else image).to(device) for image in images])
+
+
+def _title(prediction: Prediction) -> str:
+    """What an image is, and its score."""
+    name = f"seed {prediction['seed']}" if "seed" in prediction else "given"
+    return f"{name}: {prediction['score']:.3g}"
 
 
 def groups_of(module: nn.Module, groups: ParameterGroups) -> ParameterGroups:

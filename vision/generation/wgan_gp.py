@@ -2,7 +2,8 @@
 
 Source: Gulrajani et al. 2017, arXiv:1704.00028, the CIFAR-10 ResNet of section 5 and the appendix; blocks, biases and
   initialisation as in the authors' igul222/improved_wgan_training, gan_cifar_resnet.py.
-Differs from the paper: no class labels; no norm in the critic unless asked for, as in the authors' code.
+Differs from the paper: no class labels; no norm in the critic unless asked for, as in the authors' code; the recipe
+  holds the rate, which falls to 0 over 100,000 steps there.
 Shapes: B images, D size of the noise, C channels, W width, H x H pixels.
 """
 

@@ -148,11 +148,11 @@ class Segmentation(Task):
         if "cross_entropy" in self.loss:
             parts["cross_entropy"] = self._cross_entropy(logits, masks, weights)
         if "dice" in self.loss:
-            parts["dice"] = dice_loss(logits, masks)
+            parts["dice_loss"] = dice_loss(logits, masks)
         if self.loss == "tversky":
-            parts["tversky"] = tversky_loss(logits, masks)
+            parts["tversky_loss"] = tversky_loss(logits, masks)
         total = torch.stack(list(parts.values())).sum()
-        return {"loss": total, **(parts if len(parts) > 1 else {})}
+        return {"loss": total, **parts}
 
     def _cross_entropy(self, logits: Tensor, masks: Tensor, weights: Tensor | None) -> Tensor:
         """Mean over the pixels that count; 0 if none does, such as in a crop of unlabelled ground."""
@@ -185,7 +185,7 @@ class Segmentation(Task):
             "mean_iou": make_metric("iou", num_classes=num_classes),
             "dice": make_metric("dice", num_classes=num_classes),
             "pixel_accuracy": make_metric("pixel_accuracy"),
-            "loss": make_metric("pixel_log_loss"),
+            "cross_entropy": make_metric("pixel_log_loss"),
             "iou_by_class": make_metric("iou", num_classes=num_classes, average="none"),
             "dice_by_class": make_metric("dice", num_classes=num_classes, average="none"),
         }

@@ -94,6 +94,15 @@ def test_black_and_white_is_two_classes(tmp_path, form):
     assert torch.equal(found[2][1], torch.from_numpy(mask(2, high=2)).long())
 
 
+def test_masks_saved_with_loss_are_refused(tmp_path):
+    """Fails if every value that JPEG's rounding leaves becomes a class of its own."""
+    for number in range(4):
+        save(picture(number), tmp_path / "images" / f"{number}.png")
+        save(80 * mask(number), tmp_path / "masks" / f"{number}.jpg")
+    with pytest.raises(DataError, match=r"is a JPEG, which stores values inexactly.*Save masks as PNG"):
+        read_masks(tmp_path)
+
+
 def test_colours_by_the_map_given(tmp_path):
     colours = np.array([[0, 0, 0], [200, 0, 10], [0, 100, 255], [255, 255, 255]], dtype=np.uint8)
     folder(tmp_path, change=lambda values: colours[values], high=4)

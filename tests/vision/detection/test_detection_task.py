@@ -146,10 +146,11 @@ def test_explains_the_box_that_was_asked_for(images, task, target, title):
     assert isinstance(found.figure(), Figure)
 
 
-def test_heat_lies_on_what_the_score_depends_on(images, task):
+@pytest.mark.parametrize("method", ["saliency", "grad_cam"])
+def test_heat_lies_on_what_the_score_depends_on(images, task, method):
     """The oracle looks at rows 10..40 and columns 30..50 only; fails if heat is not where the score comes from."""
     torch.manual_seed(1)
-    heat = task.explain(Oracle(1), images[0], target="disc", method="saliency").heat[0]
+    heat = task.explain(Oracle(1), images[0], target="disc", method=method).heat[0]
     assert heat.any()
     heat[9:41, 29:51] = 0  # a pixel more on each side, for the convolution
     assert not heat.any()

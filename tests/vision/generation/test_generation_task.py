@@ -346,6 +346,7 @@ def test_explains_the_score(task, model, method):
     """Fails if the explanation does not come from the discriminator, or has another size than the image."""
     given = torch.rand(1, 16, 16) * 2 - 1
     explanation = task.explain(model, [3, given], method=method)
+    assert [label.split(":")[0] for label in explanation.labels] == ["seed 3", "given"]
     assert isinstance(explanation, Explanation)
     assert explanation.heat.shape == (2, 16, 16)
     torch.testing.assert_close(explanation.inputs[1], given)
