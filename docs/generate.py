@@ -35,6 +35,8 @@ def families() -> str:
 
 def short(count: int) -> str:
     """11,689,512 to "11.7 M"."""
+    if count < 1_000:
+        return str(count)
     return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count / 1e3:.0f} k"
 
 

@@ -10,7 +10,7 @@ NATURE = Paper(
     id="doi:10.1038/nature14236",
 )  # fmt: skip
 DOUBLE = Paper(
-    title="Deep reinforcement learning with double Q-learning", authors="van Hasselt, Guez, Silver", year=2016,
+    title="Deep reinforcement learning with double Q-learning", authors="van Hasselt, Guez and Silver", year=2016,
     id="arXiv:1509.06461",
 )  # fmt: skip
 DUELING = Paper(
@@ -18,9 +18,12 @@ DUELING = Paper(
     id="arXiv:1511.06581",
 )  # fmt: skip
 PRIORITIZED = Paper(
-    title="Prioritized experience replay", authors="Schaul, Quan, Antonoglou, Silver", year=2016, id="arXiv:1511.05952"
+    title="Prioritized experience replay",
+    authors="Schaul, Quan, Antonoglou and Silver",
+    year=2016,
+    id="arXiv:1511.05952",
 )
-WATKINS = Paper(title="Q-learning", authors="Watkins, Dayan", year=1992, id="doi:10.1007/BF00992698")
+WATKINS = Paper(title="Q-learning", authors="Watkins and Dayan", year=1992, id="doi:10.1007/BF00992698")
 
 # -- Mnih et al. 2015, extended data table 1. Steps there are of the agent, which sees every fourth frame; the target
 # -- network is renewed every 10,000 updates, which are every 40,000 steps.

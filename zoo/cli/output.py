@@ -52,6 +52,8 @@ def count(number: int | None) -> str:
     """A number of parameters for people: "11.7 M"; "-" for None."""
     if number is None:
         return "-"
+    if number < 1_000:
+        return str(number)
     return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number / 1e3:.1f} k"
 
 
