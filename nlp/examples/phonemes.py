@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import ZooError
+from zoo.cli.scripts import plain_errors
 from zoo.training import train
 
 # -- Shares of words in percent; none of these was measured here, and none on this split.
@@ -60,7 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
     count = write_dictionary(arguments.data, limit=8000 if arguments.quick else None)
     print(f"{count} words of the CMU dictionary in {arguments.data}")
-    try:
+    with plain_errors():
         run = train(
             arguments.model, arguments.data, out=arguments.out, epochs=3 if arguments.quick else arguments.epochs,
             lr=arguments.lr, batch_size=128, schedule="cosine", warmup_steps=50 if arguments.quick else 300,
@@ -72,8 +72,6 @@ def main() -> None:
             },
             task_options={"metric": "phoneme_error_rate", "label_smoothing": 0.1, "max_length_extra": 5},
         )  # fmt: skip
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
     for word, prediction in zip(WORDS, run.predict(list(WORDS)), strict=True):
         print(f"  {word}: {prediction['text']}")
     found = run.results["test"]

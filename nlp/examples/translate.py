@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import ZooError
+from zoo.cli.scripts import plain_errors
 from zoo.training import train
 
 # -- BLEU on the test part of 2016, de to en; measured by others, on words of spaCy's tokenizer in lower case.
@@ -29,14 +29,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="60 steps of a smaller model, to see that all works")
     arguments = parser.parse_args()
     small = {"width": 64, "num_layers": 1, "hidden": 128} if arguments.model.startswith("transformer") else {}
-    try:
+    with plain_errors():
         run = train(
             arguments.model, arguments.data, out=arguments.out, epochs=1 if arguments.quick else arguments.epochs,
             max_steps=60 if arguments.quick else None, model_options=small if arguments.quick else None,
             data_options={"source": arguments.source, "target": arguments.target},
         )  # fmt: skip
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
     held_out: Any = run.bundle.test or run.bundle.validation or run.bundle.train
     texts = held_out.dataset.texts[:SHOWN]
     for row, (text, found) in enumerate(zip(texts, run.predict(texts), strict=True)):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rl.value_based.pictures import learning_curves_figure
-from zoo.errors import ZooError
+from zoo.cli.scripts import plain_errors
 from zoo.training import Run, train
 
 # -- rl-baselines3-zoo, benchmark.md: one run of 50,000 steps, 300 episodes.
@@ -35,7 +35,7 @@ def main() -> None:
     seeds = 1 if arguments.quick else arguments.seeds
     data: dict[str, Any] = {"steps_per_epoch": 200, "test_episodes": 10} if arguments.quick else {}
     runs: list[Run] = []
-    try:
+    with plain_errors():
         for seed in range(seeds):
             run = train(
                 arguments.model, arguments.data, epochs=3 if arguments.quick else arguments.epochs, seed=seed,
@@ -44,8 +44,6 @@ def main() -> None:
             runs.append(run)
             print(f"seed {seed}: mean return of {len(run.bundle.test or ())} test episodes "
                   f"{run.results['test']['mean_return']:.1f}")  # fmt: skip
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
     show(runs, arguments.out)
 
 

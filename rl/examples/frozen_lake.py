@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rl.environments.making import make_environment
 from rl.value_based.value_iteration import expected_return, greedy_policy, transition_model, value_iteration
-from zoo.errors import ZooError
+from zoo.cli.scripts import plain_errors
 from zoo.training import train
 
 DIRECTIONS = "←↓→↑"
@@ -22,13 +22,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="run directory; the next free one under runs/ if not given")
     parser.add_argument("--quick", action="store_true", help="few steps")
     arguments = parser.parse_args()
-    try:
+    with plain_errors():
         run = train(
             "q_learning", arguments.data, epochs=5 if arguments.quick else arguments.epochs, seed=arguments.seed,
             out=arguments.out,
         )  # fmt: skip
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
     task = run.task
     spec, gamma = task.spec, task.gamma  # type: ignore[attr-defined]
     rules = transition_model(make_environment(spec))

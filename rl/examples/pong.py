@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import ZooError
+from zoo.cli.scripts import plain_errors
 from zoo.training import train
 
 PUBLISHED = "18.9 in Mnih et al. 2015, extended data table 2, after 50 million steps; 20.6 by rl-baselines3-zoo"
@@ -28,14 +28,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="run directory; the next free one under runs/ if not given")
     parser.add_argument("--quick", action="store_true", help="800 steps, to see that all is in place")
     arguments = parser.parse_args()
-    try:
+    with plain_errors():
         run = train(
             "dqn_nature", arguments.data, epochs=2 if arguments.quick else arguments.epochs, seed=arguments.seed,
             out=arguments.out, data_options=QUICK_DATA if arguments.quick else None,
             task_options=QUICK if arguments.quick else None,
         )  # fmt: skip
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
     print(f"mean return {run.results['test']['mean_return']:.1f}, run in {run.directory}")
     print(f"to compare, Pong: {PUBLISHED}")
     picture = run.directory / "episode.gif"

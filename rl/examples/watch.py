@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rl.environments.episodes import seeds_of
 from rl.value_based.task import ValueLearning
-from zoo.errors import ZooError
+from zoo.cli.scripts import plain_errors
 from zoo.training import load_run
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.out.exists():
         parser.exit(2, f"{arguments.out} exists; choose another --out.\n")
-    try:
+    with plain_errors():
         run = load_run(arguments.run)
         if not isinstance(run.task, ValueLearning):
             parser.exit(2, f"{arguments.run} is a run of the task {run.task.name}; no agent learned there.\n")
@@ -29,8 +29,6 @@ def main() -> None:
         total = run.task.record(
             run.model, arguments.out, seed=first + arguments.episode, max_frames=arguments.frames
         )  # fmt: skip
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
     print(f"{arguments.out}: test episode {arguments.episode} paid {total:g}")
 
 

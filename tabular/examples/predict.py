@@ -10,8 +10,8 @@ from pathlib import Path
 import zoo
 from tabular.data.reader import read_table
 from tabular.examples.published import TABLES, packaged, spread
+from zoo.cli.scripts import plain_errors
 from zoo.data import Bundle
-from zoo.errors import ZooError
 from zoo.training import Run
 
 QUICK_EPOCHS = 2
@@ -27,10 +27,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for the run directories; the next free ones under runs/")
     parser.add_argument("--quick", action="store_true", help="one seed, two epochs: to see that it runs")
     arguments = parser.parse_args()
-    try:
+    with plain_errors():
         compare(arguments)
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
 
 
 def compare(arguments: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.errors import ZooError
+from zoo.cli.scripts import plain_errors
 from zoo.training import Run, fine_tune
 
 # AP at an overlap of 0.5, percent, as published for BCCD. Each is on a split of its own, so that they say what is usual
@@ -39,13 +39,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few steps on small images, to see that all works")
     parser.add_argument("--out", type=Path, help="run directory; the next free one under runs/ if not given")
     arguments = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            arguments.data = arguments.data or draw_things(Path(folder))
-            run = train_detector(arguments)
-            report(run)
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
+    with plain_errors(), tempfile.TemporaryDirectory() as folder:
+        arguments.data = arguments.data or draw_things(Path(folder))
+        run = train_detector(arguments)
+        report(run)
 
 
 def train_detector(arguments: argparse.Namespace) -> Run:

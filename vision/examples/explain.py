@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from vision.data.folder import read_inputs
-from zoo.errors import ZooError
+from zoo.cli.scripts import plain_errors
 from zoo.explanation import METHODS, explain
 from zoo.lookup import import_object
 from zoo.registry import create_model, find_weights, model_info
@@ -22,7 +22,7 @@ def main() -> None:
                         choices=sorted(METHODS), metavar="METHOD", help=", ".join(sorted(METHODS)))  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("explanations"), help="folder for the pictures")
     arguments = parser.parse_args()
-    try:
+    with plain_errors():
         model = create_model(arguments.model, weights="default")
         record = find_weights(model_info(arguments.model), "default")
         with tempfile.TemporaryDirectory() as folder:
@@ -35,8 +35,6 @@ def main() -> None:
             path = arguments.out / f"{method}.png"
             found.save(path)
             print(f"{method:20} {found.title(0):40} {path}")
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
 
 
 def sample_photograph(folder: Path) -> Path:

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from vision.examples.embedded import FASHION_MNIST, linear_baseline
-from zoo.errors import ZooError
+from zoo.cli.scripts import plain_errors
 from zoo.training import fine_tune
 
 
@@ -20,14 +20,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="height and width of the crop, pixels")
     parser.add_argument("--out", type=Path, help="run directory; the next free one under runs/ if not given")
     arguments = parser.parse_args()
-    try:
+    with plain_errors():
         run = fine_tune(
             arguments.model, arguments.data, weights=arguments.weights, epochs=arguments.epochs,
             precision="bf16-mixed", channels_last=True, out=arguments.out,
             data_options={"size": arguments.size, "augment": "light"},
         )  # fmt: skip
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
     split = "test" if "test" in run.results else "validation"
     print(f"{split} accuracy {run.results[split]['accuracy']:.1%}, run in {run.directory}")
     bundle = run.bundle

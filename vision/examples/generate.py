@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vision.examples.embedded import FASHION_MNIST
-from zoo.errors import ZooError
+from zoo.cli.scripts import plain_errors
 from zoo.registry import model_info
 from zoo.training import Run, train
 
@@ -30,13 +30,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="40 steps of a narrow model, to see that it runs")
     parser.add_argument("--out", type=Path, help="folder for the two runs; the next free ones under runs/ if not given")
     arguments = parser.parse_args()
-    try:
+    with plain_errors():
         model_info(arguments.model)  # for its error, before a classifier is trained
         classifier = arguments.classifier or train_classifier(arguments).directory
         run = train_generator(arguments, classifier)
         report(run, arguments.model)
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
 
 
 def train_classifier(arguments: argparse.Namespace) -> Run:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import ZooError
+from zoo.cli.scripts import plain_errors
 from zoo.training import Run, fine_tune, train
 
 MEASURES = ("mean_iou", "dice", "pixel_accuracy")
@@ -34,16 +34,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="shapes drawn here, few epochs")
     parser.add_argument("--out", type=Path, default=Path("segmentation"), help="folder for the runs")
     arguments = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            arguments.quick = arguments.quick or arguments.data is None
-            if arguments.quick:
-                arguments.data = draw_shapes(Path(folder))
-                arguments.epochs, arguments.crop, arguments.width = 25, 64, arguments.width or 8
-                arguments.augment, arguments.lr = "light", 5e-3
-            cross_validate(arguments)
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
+    with plain_errors(), tempfile.TemporaryDirectory() as folder:
+        arguments.quick = arguments.quick or arguments.data is None
+        if arguments.quick:
+            arguments.data = draw_shapes(Path(folder))
+            arguments.epochs, arguments.crop, arguments.width = 25, 64, arguments.width or 8
+            arguments.augment, arguments.lr = "light", 5e-3
+        cross_validate(arguments)
 
 
 def cross_validate(arguments: argparse.Namespace) -> None:

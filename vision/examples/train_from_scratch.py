@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from vision.examples.embedded import FASHION_MNIST, linear_baseline
-from zoo.errors import ZooError
+from zoo.cli.scripts import plain_errors
 from zoo.training import train
 
 
@@ -20,14 +20,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32, help="height and width of the crop, pixels")
     parser.add_argument("--out", type=Path, help="run directory; the next free one under runs/ if not given")
     arguments = parser.parse_args()
-    try:
+    with plain_errors():
         run = train(
             arguments.model, arguments.data, epochs=arguments.epochs, lr=arguments.lr, schedule="one_cycle",
             optimizer="nesterov", weight_decay=5e-4, batch_size=64, out=arguments.out,
             data_options={"size": arguments.size, "augment": "light"},
         )  # fmt: skip
-    except ZooError as error:
-        parser.exit(2, f"{error}\n")
     split = "test" if "test" in run.results else "validation"
     print(f"{split} accuracy {run.results[split]['accuracy']:.1%}, run in {run.directory}")
     bundle = run.bundle
