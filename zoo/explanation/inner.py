@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.explanation.layers import layer_name
-from zoo.training.task import evaluation_mode
+from zoo.modes import evaluation_mode
 
 
 class FromLayer(nn.Module):

@@ -1,5 +1,6 @@
 """Training: phases and the step that runs them, the trainer, callbacks, checkpoints, runs, fine-tuning."""
 
+from zoo.modes import evaluation_mode
 from zoo.training.callbacks import BestCheckpoint, Callback, EarlyStopping, EpochPictures, ExponentialMovingAverage
 from zoo.training.comparison import Contestant, compare
 from zoo.training.engine import Engine
@@ -8,7 +9,7 @@ from zoo.training.loggers import CSVLogger, JSONLLogger, ProgressBar, TensorBoar
 from zoo.training.phases import Batch, Losses, Phase, Share, run_step
 from zoo.training.recipe import Recipe, Stage
 from zoo.training.run import Run, load_run
-from zoo.training.task import Inputs, Item, Prediction, Task, evaluate, evaluation_mode
+from zoo.training.task import Inputs, Item, Prediction, Task, evaluate
 from zoo.training.trainer import Trainer
 
 __all__ = [

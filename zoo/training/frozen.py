@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from zoo.data import ArraySource, Bundle, DatasetSource, Source
 from zoo.heads import head_path, parts_above_body
+from zoo.modes import evaluation_mode
 from zoo.training.checkpoint import write_atomically
 from zoo.training.engine import Engine
 from zoo.training.recipe import Recipe
-from zoo.training.task import evaluation_mode
 
 logger = logging.getLogger(__name__)
 

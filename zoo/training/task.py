@@ -1,8 +1,7 @@
 """The task: how a batch becomes a loss, a prediction and metrics, for one kind of problem."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import DataError
+from zoo.modes import evaluation_mode
 from zoo.optim import Schedule, make_optimizer
 from zoo.records import Entry
 from zoo.training.phases import Batch, Losses, Phase
@@ -190,18 +190,6 @@ class Task(ABC):
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Inside, `model` is in evaluation mode; afterwards each submodule is in its own again, frozen ones too."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @torch.no_grad()
