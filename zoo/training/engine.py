@@ -116,8 +116,12 @@ class Engine:
 
         That pass over the memory takes a small network a tenth of its step.
         """
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if not (self._on_cpu and norm + 1e-6 <= largest):  # torch's own constant against division by 0
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if not (self._on_cpu and gradients):
+            nn.utils.clip_grad_norm_(parameters, largest)
+            return
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        if not norm + 1e-6 <= largest:  # torch's own constant against division by 0; NaN is not short
             nn.utils.clip_grads_with_norm_(parameters, largest, norm)
 
     def sum(self, value: Tensor) -> Tensor:
