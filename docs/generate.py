@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from zoo.cli.output import count
 from zoo.registry import registry
 
 README = Path(__file__).parent.parent / "README.md"
@@ -21,7 +22,7 @@ def families() -> str:
     for key, names in rows.items():
         entries = [registry().models[name] for name in names]
         counts = sorted(entry.num_params for entry in entries if entry.num_params is not None)
-        size = " to ".join(dict.fromkeys(short(count) for count in (counts[0], counts[-1])))
+        size = " to ".join(dict.fromkeys(count(number) for number in (counts[0], counts[-1])))
         weights = sum(len(entry.weights) for entry in entries)
         paper = papers[key]
         source = f"[{paper.authors} {paper.year}]({paper.url})" if paper else ""
@@ -31,13 +32,6 @@ def families() -> str:
     models = registry().models
     with_weights = sum(bool(entry.weights) for entry in models.values())
     return f"{len(models)} native models, {with_weights} with published weights:\n\n" + "\n".join(lines)
-
-
-def short(count: int) -> str:
-    """11,689,512 to "11.7 M"."""
-    if count < 1_000:
-        return str(count)
-    return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count / 1e3:.0f} k"
 
 
 def main() -> None:

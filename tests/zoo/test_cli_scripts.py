@@ -11,6 +11,7 @@ from zoo.errors import DataError
     [
         (DataError("no such folder"), 2, "no such folder\n"),
         (ValueError("epochs is 0"), 2, "epochs is 0\n"),
+        (FileNotFoundError(2, "No such file or directory", "a.csv"), 2, "a.csv: No such file or directory.\n"),
         (KeyboardInterrupt("saved; zoo resume run"), 130, "saved; zoo resume run\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],

@@ -1,21 +1,17 @@
 """The application that the commands are added to: errors become messages and exit statuses, logs go to stderr."""
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from zoo.errors import ZooError
-
-USER_ERROR = 2
-INTERRUPTED = 130  # 128 and the number of SIGINT, as shells count
+from zoo.cli.scripts import plain_errors
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/resnet18-photos-1.")]
@@ -26,17 +22,8 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; ZOO_TRACEBACK=1 lets its errors through."""
-        try:
-            with _readable_warnings():
-                return super().invoke(ctx)
-        except BrokenPipeError:
-            raise  # such as `zoo list | head`, which typer ends quietly
-        except (ZooError, ValueError, OSError) as error:
-            if os.environ.get("ZOO_TRACEBACK", "0") not in ("", "0"):
-                raise
-            _fail(_words(error), status=USER_ERROR)
-        except KeyboardInterrupt as interruption:
-            _fail(str(interruption) or "interrupted", status=INTERRUPTED)
+        with plain_errors(_say), _readable_warnings():
+            return super().invoke(ctx)
 
 
 app = typer.Typer(
@@ -95,14 +82,6 @@ def _readable_warnings() -> Iterator[None]:
         warnings.formatwarning = before
 
 
-def _words(error: Exception) -> str:
-    """What an error says, without the number that the operating system gives it."""
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}."
-    return str(error) or type(error).__name__
-
-
-def _fail(message: str, *, status: int) -> NoReturn:
+def _say(message: str) -> None:
     typer.secho("zoo: ", fg="red", bold=True, err=True, nl=False)
     typer.echo(message, err=True)
-    raise SystemExit(status)

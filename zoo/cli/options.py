@@ -55,7 +55,9 @@ def options(
         typer.echo("" if found else "  nothing\n")
 
 
-def takes(functions: Iterable[Any], *, changed: Any = None, without: Iterable[str] = ()) -> dict[str, tuple[str, str]]:
+def takes(
+    functions: Iterable[Any], *, changed: Mapping[str, Any] | None = None, without: Iterable[str] = ()
+) -> dict[str, tuple[str, str]]:
     """The keyword arguments of functions or classes by name: default and meaning, as their docstrings give it.
 
     changed: values that go over the defaults.
