@@ -1,6 +1,8 @@
 """Episodes as moving pictures."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from gymnasium import Env
 
 DEFAULT_FPS = 30
+SDL_DRIVER = "SDL_VIDEODRIVER"  # by which pygame is told where to draw
 ATARI_FPS = 15  # games run at 60 Hz, and a step is four of their frames: Mnih et al. 2015, methods
 
 
@@ -27,10 +30,9 @@ def record_episode(
              the whole episode; and how many frames make a second.
     Raises:  DataError if the environment cannot draw itself.
     """
-    environment = make_environment(spec, render_mode="rgb_array")
     frames: list[np.ndarray] = []
     total, steps, over = 0.0, 0, False
-    try:
+    with without_window(), closing(make_environment(spec, render_mode="rgb_array")) as environment:
         if "rgb_array" not in environment.metadata.get("render_modes", ()):
             raise DataError(f"{spec.id} gives no pictures of itself.")
         observation, _ = environment.reset(seed=seed)
@@ -42,9 +44,19 @@ def record_episode(
             over = terminated or truncated or steps >= spec.step_limit
         _look(environment, frames, max_frames, spec)
         fps = ATARI_FPS if "atari" in spec.wrappers else int(environment.metadata.get("render_fps", DEFAULT_FPS))
-    finally:
-        environment.close()
     return frames, total, fps
+
+
+@contextmanager
+def without_window() -> Iterator[None]:
+    """Inside, pygame draws into memory without looking for a screen, and does not complain that there is none."""
+    held = os.environ.get(SDL_DRIVER)
+    os.environ.setdefault(SDL_DRIVER, "dummy")
+    try:
+        yield
+    finally:
+        if held is None:
+            del os.environ[SDL_DRIVER]
 
 
 def _look(environment: "Env", frames: list[np.ndarray], limit: int, spec: EnvironmentSpec) -> None:

@@ -1,5 +1,6 @@
 """Episodes played by a policy, their pictures, and observations from users."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +137,13 @@ def test_bad_arrays_are_named(array: np.ndarray, message: str, tmp_path: Path) -
 def test_bad_states_are_named(text: str) -> None:
     with pytest.raises(DataError, match=r"0\.\.15"):
         read_observations([text], LAKE)
+
+
+def test_drawing_without_a_screen_is_quiet(capfd, monkeypatch):
+    """Fails if pygame says that it finds no screen, or the driver it is given stays for the user's own windows."""
+    monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    frames, _, _ = record_episode(right, CARTPOLE, seed=0, max_frames=2)
+    assert len(frames) == 2
+    assert capfd.readouterr().err == ""
+    assert "SDL_VIDEODRIVER" not in os.environ
