@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nlp.translation.contract import Seq2SeqModel, State, map_tensors, select_hypotheses, select_sentences
-from nlp.translation.decoding import Hypothesis, Special, limits_of, log_probabilities
+from nlp.translation.decoding import Hypothesis, Special, largest, limits_of, log_probabilities
 
 
 def length_penalty(length: Tensor | float, alpha: float) -> Tensor | float:
@@ -106,10 +106,10 @@ class _Beams:
         device = self.tokens.device
         newest = self.tokens[..., -1] if length > 1 else torch.full((count, size), self.special.bos, device=device)
         logits, state = model.step(newest.flatten(), self.state)
-        scores = log_probabilities(logits, self.special.never).view(count, size, -1) + self.totals[..., None]
+        scores = log_probabilities(logits, self.special.never).view(count, size, -1).add_(self.totals[..., None])
         vocabulary = scores.shape[2]
         looked_at = min(2 * size, size * vocabulary)
-        totals, index = scores.flatten(1).topk(looked_at, dim=1)  # [B, 2 K], best first
+        totals, index = largest(scores.flatten(1), looked_at)  # [B, 2 K], best first
         origin, token = index // vocabulary, index % vocabulary
         is_end = token == self.special.eos
         longer = torch.cat([_pick(self.tokens, origin), token[..., None]], dim=2)  # [B, 2 K, L + 1]

@@ -19,6 +19,9 @@ from nlp.translation.contract import Seq2SeqModel, select_sentences
 Choose = Callable[[Tensor], Tensor]
 
 
+CHUNK = 64  # scores of which `largest` looks at the maximum first
+
+
 class Special(NamedTuple):
     """Numbers of the tokens that decoding must know; those in `never` are not written."""
 
@@ -110,6 +113,25 @@ def log_probabilities(logits: Tensor, never: Sequence[int]) -> Tensor:
     if never:
         scores[:, list(never)] = -torch.inf
     return scores
+
+
+def largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest of each row [B, V], largest first, and their places: as `topk`, but for the order of ties.
+
+    On a CPU `topk` takes every value through a heap. The `count` largest are in as many chunks of the row, those with
+    the largest maxima, and maxima are quick to find.
+    """
+    width = scores.shape[1] // CHUNK * CHUNK
+    if scores.device.type != "cpu" or width // CHUNK <= count:
+        return scores.topk(count, dim=1)
+    chunks = scores[:, :width].unflatten(1, (-1, CHUNK))  # [B, C, CHUNK]
+    chosen = chunks.amax(dim=2).topk(count, dim=1).indices[..., None]  # [B, count, 1]
+    within = torch.arange(CHUNK)
+    places = torch.cat([
+        (chosen * CHUNK + within).flatten(1), torch.arange(width, scores.shape[1]).expand(len(scores), -1)
+    ], dim=1)  # fmt: skip
+    values, index = scores.gather(1, places).topk(count, dim=1)
+    return values, places.gather(1, index)
 
 
 def limits_of(max_length: int | Tensor, source: Tensor) -> Tensor:

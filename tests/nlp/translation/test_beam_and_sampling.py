@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nlp.translation.beam import beam_search, length_penalty
 from nlp.translation.contract import Seq2SeqBatch, State
-from nlp.translation.decoding import Hypothesis, Special, filtered, greedy, sample
+from nlp.translation.decoding import Hypothesis, Special, filtered, greedy, largest, sample
 from nlp.translation.transformer import Transformer
 
 
@@ -256,3 +256,19 @@ def test_nothing_to_decode_gives_nothing():
     empty = torch.zeros(0, 3, dtype=torch.long)
     assert greedy(model, empty, empty > 0, special=SPECIAL, max_length=4) == []
     assert beam_search(model, empty, empty > 0, special=SPECIAL, max_length=4) == []
+
+
+@pytest.mark.parametrize("width", [5, 64, 640, 641, 1000, 4096])
+@pytest.mark.parametrize("count", [1, 4, 10])
+def test_largest_scores_are_those_of_topk(width: int, count: int) -> None:
+    """Also where the row ends within a chunk, is shorter than one, or holds -inf."""
+    scores = torch.randn(7, width, generator=torch.Generator().manual_seed(width))
+    scores[0, : width - count] = -torch.inf  # the last chunk, or what is left of one, has them all
+    scores[1, count:] = -torch.inf
+    count = min(count, width)
+    values, places = largest(scores, count)
+    expected = scores.topk(count, dim=1)
+    assert torch.equal(values, expected.values)
+    finite = values > -torch.inf  # the order of ties is free
+    assert torch.equal(places[finite], expected.indices[finite])
+    assert torch.equal(scores.gather(1, places), values)
