@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ZooError
-from zoo.registry import create_model, list_models, model_info, register
+from zoo.registry import create_model, list_models, list_parts, model_info, register
 
 if TYPE_CHECKING:
     from zoo.data import Bundle, load_data
@@ -38,6 +38,7 @@ __all__ = [
     "explain",
     "fine_tune",
     "list_models",
+    "list_parts",
     "load_data",
     "load_run",
     "model_info",

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from zoo.parts.table import PartTable
+
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 
 
@@ -152,8 +154,10 @@ class Catalog:
     """What one package adds to the zoo, found through the entry-point group `zoo.catalogs`.
 
     demos: "module:callable" `(out, quick) -> None` by name, for `zoo demo`.
+    parts: tables of what the domain adds to the toolkit, such as augmentations of its own.
     """
 
     models: tuple[Entry, ...] = ()
     tasks: tuple[TaskEntry, ...] = ()
     demos: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[PartTable, ...] = ()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from zoo.errors import CatalogError, DuplicateNameError, UnknownNameError, check_name, nearest
 from zoo.lookup import check_arguments, import_object
+from zoo.parts import CORE_TABLES, Part, PartTable
 from zoo.records import Catalog, Entry, Paper, TaskEntry, Weights
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Registry:
     models: dict[str, Entry] = field(default_factory=dict)
     tasks: dict[str, TaskEntry] = field(default_factory=dict)
     demos: dict[str, str] = field(default_factory=dict)
+    tables: list[PartTable] = field(default_factory=lambda: [*CORE_TABLES])
 
     def add(self, catalog: Catalog) -> None:
         """Adds a whole catalogue, or nothing of it.
@@ -54,6 +56,7 @@ class Registry:
         self.models.update({entry.name: entry for entry in catalog.models})
         self.tasks.update({entry.name: entry for entry in catalog.tasks})
         self.demos.update(catalog.demos)
+        self.tables += catalog.parts
 
 
 @functools.cache
@@ -109,6 +112,25 @@ def task_info(name: str) -> TaskEntry:
     """The catalogue entry of a task such as "vision/classification"."""
     check_name("task", name, registry().tasks)
     return registry().tasks[name]
+
+
+def list_parts(pattern: str = "*", *, kind: str | None = None) -> list[tuple[str, Part]]:
+    """The parts of the toolkit, such as losses and optimizers, each with its kind, in the order of the tables.
+
+    pattern: glob over the names.
+    kind:    one kind only, such as "loss".
+    Raises:  UnknownNameError for a kind that there is not.
+    """
+    tables = registry().tables
+    if kind is not None:
+        check_name("kind of part", kind, {table.kind for table in tables})
+    return [
+        (table.kind, part)
+        for table in tables
+        if kind in (None, table.kind)
+        for part in table.parts.values()
+        if fnmatch.fnmatchcase(part.name, pattern)
+    ]
 
 
 def list_models(

@@ -1,18 +1,14 @@
 """Losses by name.
 
-A loss is a function `(prediction, target, *, options) -> Tensor`. One file holds one family; the table below is the
+A loss is a function `(prediction, target, *, options) -> Tensor`. One file holds one family; `zoo.parts.losses` is the
 one list of them. Those of two players against each other have a table of their own: `ADVERSARIAL_LOSSES`.
 """
 
-import functools
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
-from zoo.errors import check_name
-from zoo.lookup import check_arguments
 from zoo.losses.adversarial import (
     ADVERSARIAL_LOSSES,
     AdversarialLoss,
@@ -23,21 +19,9 @@ from zoo.losses.adversarial import (
 from zoo.losses.classification import binary_cross_entropy, cross_entropy
 from zoo.losses.overlap import cross_entropy_dice_loss, dice_loss, tversky_loss
 from zoo.losses.regression import huber, mae, mse
+from zoo.parts.losses import LOSSES
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-
-LOSSES: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
-    {
-        "binary_cross_entropy": binary_cross_entropy,
-        "cross_entropy": cross_entropy,
-        "cross_entropy_dice": cross_entropy_dice_loss,
-        "dice": dice_loss,
-        "huber": huber,
-        "mae": mae,
-        "mse": mse,
-        "tversky": tversky_loss,
-    }
-)
 
 __all__ = [
     "ADVERSARIAL_LOSSES",
@@ -65,7 +49,4 @@ def make_loss(name: str, **options: Any) -> Loss:
     options: keyword-only arguments of the loss, checked by name.
     Raises:  UnknownNameError or UnknownArgumentError, each with the nearest valid names.
     """
-    check_name("loss", name, LOSSES)
-    # Binding the two tensors leaves the keyword-only arguments, which alone are options.
-    check_arguments(f"Loss {name!r}", functools.partial(LOSSES[name], None, None), options)
-    return functools.partial(LOSSES[name], **options)
+    return LOSSES.bind(name, **options)

@@ -1,11 +1,7 @@
 """Metrics by name, each as a function of one batch and as a class that accumulates over batches and processes."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
-from zoo.errors import check_name
-from zoo.lookup import check_arguments
 from zoo.metrics.accuracy import Accuracy, Top5Accuracy, TopKAccuracy, accuracy, top_k_accuracy
 from zoo.metrics.base import Accumulator, ListMetric, Metric, Processes, UndefinedMetricWarning
 from zoo.metrics.confusion import ConfusionMatrix, confusion_matrix
@@ -14,26 +10,7 @@ from zoo.metrics.mean import Mean
 from zoo.metrics.overlap import Dice, IoU, PixelAccuracy, PixelLogLoss, dice, iou, pixel_accuracy
 from zoo.metrics.precision_recall import F1, Precision, Recall, f1, precision, recall
 from zoo.metrics.regression import MAE, R2, RMSE, mae, r2, rmse
-
-METRICS: Mapping[str, Callable[..., Metric]] = MappingProxyType(
-    {
-        "accuracy": Accuracy,
-        "confusion_matrix": ConfusionMatrix,
-        "dice": Dice,
-        "f1": F1,
-        "iou": IoU,
-        "log_loss": LogLoss,
-        "mae": MAE,
-        "pixel_accuracy": PixelAccuracy,
-        "pixel_log_loss": PixelLogLoss,
-        "precision": Precision,
-        "r2": R2,
-        "recall": Recall,
-        "rmse": RMSE,
-        "top5": Top5Accuracy,
-        "top_k": TopKAccuracy,
-    }
-)
+from zoo.parts.metrics import METRICS
 
 __all__ = [
     "F1",
@@ -81,6 +58,5 @@ def make_metric(name: str, **options: Any) -> Metric:
     options: arguments of the metric's class, checked by name.
     Raises:  UnknownNameError or UnknownArgumentError, each with the nearest valid names.
     """
-    check_name("metric", name, METRICS)
-    check_arguments(f"Metric {name!r}", METRICS[name], options)
-    return METRICS[name](**options)
+    metric: Metric = METRICS.make(name, **options)
+    return metric

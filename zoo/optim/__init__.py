@@ -1,7 +1,9 @@
 """Optimizers and learning-rate schedules by name."""
 
-from zoo.optim.optimizers import OPTIMIZERS, make_optimizer, parameter_groups
-from zoo.optim.schedules import SCHEDULES, Schedule, apply_schedule, make_schedule
+from zoo.optim.optimizers import make_optimizer, parameter_groups
+from zoo.optim.schedules import Schedule, apply_schedule, make_schedule
+from zoo.parts.optimizers import OPTIMIZERS
+from zoo.parts.schedules import SCHEDULES
 
 __all__ = [
     "OPTIMIZERS",

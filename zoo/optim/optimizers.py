@@ -7,17 +7,14 @@ Differs from the paper: as in torch, momentum sums gradients without the learnin
 rate changes; AdamW multiplies its weight decay by the learning rate.
 """
 
-import functools
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
-from zoo.errors import check_name
-from zoo.lookup import check_arguments
+from zoo.parts.optimizers import OPTIMIZERS
 
 # Tensors, or dicts {"params": tensors, "lr": ..., ...} as torch's optimizers take them.
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
@@ -80,17 +77,6 @@ def adamw(
     )
 
 
-OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = MappingProxyType(
-    {
-        "adam": adam,
-        "adamw": adamw,
-        "momentum": momentum,
-        "nesterov": nesterov,
-        "sgd": sgd,
-    }
-)
-
-
 def make_optimizer(name: str, parameters: Parameters, *, lr: float, **options: Any) -> Optimizer:
     """The optimizer called `name` over tensors or parameter groups.
 
@@ -99,10 +85,7 @@ def make_optimizer(name: str, parameters: Parameters, *, lr: float, **options: A
              kernel, False for its default one.
     Raises:  UnknownNameError or UnknownArgumentError, each with the nearest valid names; ValueError for values.
     """
-    check_name("optimizer", name, OPTIMIZERS)
-    # Binding the parameters leaves the keyword-only arguments, which alone are options.
-    check_arguments(f"Optimizer {name!r}", functools.partial(OPTIMIZERS[name], ()), options)
-    optimizer = OPTIMIZERS[name](_listed(parameters), lr=lr, **options)
+    optimizer: Optimizer = OPTIMIZERS.check(name, options)(_listed(parameters), lr=lr, **options)
     optimizer.register_load_state_dict_post_hook(_match_layout)
     return optimizer
 

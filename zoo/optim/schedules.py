@@ -10,16 +10,14 @@ A step counts from 0. Every schedule gives a factor on a group's base rate. Past
 
 import bisect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
-from zoo.errors import check_name
-from zoo.lookup import check_arguments
+from zoo.parts.schedules import SCHEDULES
 
 
 class Shape(Protocol):
@@ -207,18 +205,6 @@ class InverseSquareRoot:
         return None
 
 
-SCHEDULES: Mapping[str, Callable[..., Shape]] = MappingProxyType(
-    {
-        "constant": Constant,
-        "cosine": Cosine,
-        "exponential": Exponential,
-        "inverse_square_root": InverseSquareRoot,
-        "one_cycle": OneCycle,
-        "step": StepDecay,
-    }
-)
-
-
 def make_schedule(
     name: str, *, total_steps: int, warmup_steps: int = 0, warmup_start: float = 0.0, **options: Any
 ) -> Schedule:
@@ -231,11 +217,10 @@ def make_schedule(
     options:      of the schedule, checked by name.
     Raises:       UnknownNameError or UnknownArgumentError, each with the nearest valid names; ValueError for values.
     """
-    check_name("schedule", name, SCHEDULES)
-    check_arguments(f"Schedule {name!r}", SCHEDULES[name], options)
+    kind: Callable[..., Shape] = SCHEDULES.check(name, options)
     if not 0 <= warmup_steps < total_steps:
         raise ValueError(f"{warmup_steps} warm-up steps do not fit a run of {total_steps}; a step must be left.")
-    shape = SCHEDULES[name](total_steps=total_steps - warmup_steps, **options)
+    shape = kind(total_steps=total_steps - warmup_steps, **options)
     return Schedule(shape=shape, warmup_steps=warmup_steps, warmup_start=warmup_start)
 
 

@@ -1,0 +1,5 @@
+"""The activation functions: modules without learned weights."""
+
+from zoo.parts.table import PartTable
+
+ACTIVATIONS = PartTable("activation")

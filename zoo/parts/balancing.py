@@ -1,0 +1,5 @@
+"""What is done about classes of unequal size."""
+
+from zoo.parts.table import PartTable
+
+BALANCING = PartTable("balancing")

@@ -1,0 +1,5 @@
+"""Several models in place of one."""
+
+from zoo.parts.table import PartTable
+
+ENSEMBLES = PartTable("ensemble")

@@ -1,0 +1,5 @@
+"""How the weights of a model start."""
+
+from zoo.parts.table import PartTable
+
+INITIALISATIONS = PartTable("initialisation")
