@@ -61,6 +61,15 @@ class ClipFiles(Dataset):
             self.paths, self.targets, preprocessing=self.preprocessing, seconds=self.seconds, waveforms=self.waveforms
         )
 
+    def joined(self, other: "ClipFiles") -> "ClipFiles":
+        """These files and then those of `other`, all changed as these are."""
+        both = self.waveforms is not None and other.waveforms is not None
+        return ClipFiles(
+            [*self.paths, *other.paths], torch.cat([self.targets, other.targets]), preprocessing=self.preprocessing,
+            seconds=[*self.seconds, *other.seconds], strength=self.strength,
+            waveforms=[*(self.waveforms or ()), *(other.waveforms or ())] if both else None,
+        )  # fmt: skip
+
     @property
     def longest_seconds(self) -> float:
         """The length of the longest clip, as it is read."""

@@ -3,6 +3,7 @@
 Shapes: N texts, B of a batch, T tokens of the longest in it.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -64,6 +65,31 @@ class TextSource:
     def unaugmented(self) -> "TextSource":
         """This source: texts are not changed at random."""
         return self
+
+    def select(self, rows: Tensor) -> "TextSource":
+        """Some of the texts, in the order given."""
+        tokens = self._tokens.split(self.lengths.tolist())
+        return self._like(
+            [self.texts[row] for row in rows.tolist()],
+            torch.cat([tokens[row] for row in rows.tolist()]),
+            self.lengths[rows],
+            self.codes[rows],
+        )
+
+    def joined(self, other: "TextSource") -> "TextSource":
+        """These texts and then those of `other`, which has the same tokenizer."""
+        return self._like(
+            [*self.texts, *other.texts],
+            torch.cat([self._tokens, other._tokens]),
+            torch.cat([self.lengths, other.lengths]),
+            torch.cat([self.codes, other.codes]),
+        )
+
+    def _like(self, texts: list[str], tokens: Tensor, lengths: Tensor, codes: Tensor) -> "TextSource":
+        found = copy.copy(self)
+        found.texts, found.lengths, found.codes, found._tokens = texts, lengths, codes, tokens
+        found._starts = lengths.cumsum(0) - lengths
+        return found
 
     def num_batches(self, *, batch_size: int, drop_last: bool = False, world_size: int = 1) -> int:
         """Number of batches that `batches` gives each rank from start 0."""

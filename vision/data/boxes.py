@@ -72,6 +72,10 @@ class BoxFiles(Dataset):
         """The same files, as they are evaluated."""
         return BoxFiles(self.records, self.classes)
 
+    def joined(self, other: "BoxFiles") -> "BoxFiles":
+        """These files and then those of `other`, all changed as these are."""
+        return BoxFiles([*self.records, *other.records], self.classes, strength=self.strength)
+
 
 def read_boxes(
     path: str | PathLike[str],

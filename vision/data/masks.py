@@ -107,6 +107,13 @@ class MaskFiles(Dataset):
         """The same images, whole and as they are."""
         return MaskFiles(self.pairs, coding=self.coding, preprocessing=self.preprocessing)
 
+    def joined(self, other: "MaskFiles") -> "MaskFiles":
+        """These images and then those of `other`, all changed as these are."""
+        return MaskFiles(
+            [*self.pairs, *other.pairs], coding=self.coding, preprocessing=self.preprocessing, strength=self.strength,
+            weight_map=self.weight_map,
+        )  # fmt: skip
+
 
 # fmt: off
 def read_masks(

@@ -3,6 +3,7 @@
 from zoo.data.batches import batch_bounds, count_batches, epoch_order
 from zoo.data.bundle import Bundle
 from zoo.data.datasets import DatasetSource
+from zoo.data.folds import Folds, folds
 from zoo.data.load import load_data
 from zoo.data.randomness import (
     isolated_generators,
@@ -20,11 +21,13 @@ __all__ = [
     "Batch",
     "Bundle",
     "DatasetSource",
+    "Folds",
     "Kind",
     "Source",
     "batch_bounds",
     "count_batches",
     "epoch_order",
+    "folds",
     "isolated_generators",
     "load_data",
     "mix",

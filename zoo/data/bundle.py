@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
-from zoo.data.datasets import DatasetSource, known_targets, unaugmented
+from zoo.data.datasets import DatasetSource
 from zoo.data.sources import ArraySource, Augmentation, Source, Transform, as_tensor
 from zoo.data.splits import (
     TEST,
@@ -21,6 +21,7 @@ from zoo.data.splits import (
     split_fractions,
     stratified_split,
 )
+from zoo.data.subsets import known_targets, unaugmented
 from zoo.data.targets import Kind, check_classes, encode_targets
 from zoo.errors import DataError
 
@@ -40,6 +41,8 @@ class Bundle:
     origin:        arguments that make the task's reader build this bundle again from disk, fit for JSON; empty for
                    data from memory.
     fingerprint:   hash of what the data are; changes with them.
+    groups:        by part the group of each row [N], int64, where the data say which rows belong together.
+    changes:       what was done to the bundle after it was read, in order and fit for JSON: `zoo.data.changes`.
     """
 
     train: Source
@@ -53,6 +56,8 @@ class Bundle:
     skipped: tuple[tuple[str, str], ...] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    groups: Mapping[str, Tensor] = field(default_factory=dict)
+    changes: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def num_classes(self) -> int | None:
@@ -143,10 +148,10 @@ class Bundle:
         kind, targets = _dataset_targets(sources)
         names = _dataset_classes(train, targets, classes) if kind == "classification" else None
         if any(shares.values()):
-            plain = unaugmented(train)
             codes = targets.get(TRAIN)
             for name, rows in _split(len(train), codes, kind, shares, seed, names).items():
-                sources[name] = source(Subset(train if name == TRAIN else plain, rows.tolist()))
+                part = Subset(train, rows.tolist())
+                sources[name] = source(part if name == TRAIN else unaugmented(part))
                 if codes is not None:
                     targets[name] = codes[rows]
         check_classes(targets, kind, names)

@@ -9,22 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import (
-    DataLoader,
-    Dataset,
-    IterableDataset,
-    Sampler,
-    Subset,
-    TensorDataset,
-    default_collate,
-)
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, Subset, default_collate
 
 from zoo.data.batches import batch_bounds, bucketed_order, count_batches, epoch_order
 from zoo.data.randomness import isolated_generators, mix, seed_everything_here
 from zoo.data.sources import Batch, Transform
+from zoo.data.subsets import joined_datasets, known_targets, part_of, unaugmented
 from zoo.errors import DataError
 
 
@@ -167,14 +159,25 @@ class DatasetSource:
     def unaugmented(self) -> "DatasetSource":
         """The same rows from the dataset's own `unaugmented()`; this source itself if the dataset has none."""
         plain = unaugmented(self.dataset)
-        if plain is self.dataset:
-            return self
+        return self if plain is self.dataset else self._like(plain, self.lengths)
+
+    def select(self, rows: Tensor) -> "DatasetSource":
+        """Some of the rows, in the order given."""
+        lengths = None if self.lengths is None else self.lengths[rows.cpu()]
+        return self._like(part_of(self.dataset, rows.tolist()), lengths)
+
+    def joined(self, other: "DatasetSource") -> "DatasetSource":
+        """These rows and then those of `other`, changed at random as these are.
+
+        Raises: DataError if that cannot be: `zoo.data.subsets.joined_datasets`.
+        """
+        lengths = None if self.lengths is None or other.lengths is None else torch.cat([self.lengths, other.lengths])
+        return self._like(joined_datasets(self.dataset, other.dataset), lengths)
+
+    def _like(self, dataset: Any, lengths: Tensor | None) -> "DatasetSource":
+        """Another dataset in batches as this one's."""
         return DatasetSource(
-            plain,
-            num_workers=self.num_workers,
-            transform=self.transform,
-            collate=self.collate,
-            lengths=self.lengths,
+            dataset, num_workers=self.num_workers, transform=self.transform, collate=self.collate, lengths=lengths
         )
 
     def num_batches(self, *, batch_size: int, drop_last: bool = False, world_size: int = 1) -> int:
@@ -268,29 +271,3 @@ class DatasetSource:
             return (batch if self.transform is None else self.transform(batch),)
         inputs, *rest = batch
         return (inputs if self.transform is None else self.transform(inputs), *rest)
-
-
-def unaugmented(dataset: Any) -> Any:
-    """What a dataset's own `unaugmented()` gives, inside a Subset too; the dataset itself if it has none."""
-    if isinstance(dataset, Subset):
-        plain = unaugmented(dataset.dataset)
-        return dataset if plain is dataset.dataset else Subset(plain, dataset.indices)
-    own = getattr(dataset, "unaugmented", None)
-    return dataset if own is None else own()
-
-
-def known_targets(dataset: Any) -> Tensor | None:
-    """The targets [N, ...] that a dataset holds as `targets` or `labels`, or None; Subset and TensorDataset too."""
-    if isinstance(dataset, Subset):
-        known = known_targets(dataset.dataset)
-        return None if known is None else known[torch.as_tensor(dataset.indices)]
-    if isinstance(dataset, TensorDataset):
-        return dataset.tensors[-1] if len(dataset.tensors) > 1 else None
-    for name in ("targets", "labels"):
-        values = getattr(dataset, name, None)
-        if isinstance(values, Tensor):
-            return values if len(values) == len(dataset) else None
-        if isinstance(values, np.ndarray | list | tuple) and len(values) == len(dataset):
-            array = np.asarray(values)
-            return torch.from_numpy(array) if array.dtype.kind in "biuf" else None
-    return None

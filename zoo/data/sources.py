@@ -3,9 +3,10 @@
 Shapes: N rows, B rows of a batch.
 """
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -126,6 +127,27 @@ class ArraySource:
     def unaugmented(self) -> "ArraySource":
         """The same arrays without `augment`."""
         return ArraySource(*self.tensors, transform=self.transform) if self.augment else self
+
+    def select(self, rows: Tensor) -> Self:
+        """Some of the rows, copied, in the order given."""
+        return self._like(tuple(tensor[rows.to(tensor.device)] for tensor in self.tensors))
+
+    def joined(self, other: "ArraySource") -> Self:
+        """These rows and then those of `other`, copied, prepared and changed at random as these are.
+
+        Raises: DataError for rows of another shape.
+        """
+        try:
+            tensors = [torch.cat(pair) for pair in zip(self.tensors, other.tensors, strict=True)]
+        except (RuntimeError, ValueError) as error:
+            raise DataError(f"The rows of the two parts do not go together: {error}") from error
+        return self._like(tuple(tensors))
+
+    def _like(self, tensors: tuple[Tensor, ...]) -> Self:
+        """Other rows in batches as this one's."""
+        found = copy.copy(self)
+        found.tensors = tensors
+        return found
 
     def num_batches(self, *, batch_size: int, drop_last: bool = False, world_size: int = 1) -> int:
         """Number of batches that `batches` gives each rank from start 0."""
