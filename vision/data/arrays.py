@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from vision.data.transforms import STRENGTHS, Augment, AugmentArrays, FitArrays
+from vision.data.augment import ImageChanges
+from vision.data.transforms import FitArrays
 from zoo.data import Bundle
 from zoo.data.listing import PARTS
 from zoo.data.splits import TEST, TRAIN, VALIDATION
@@ -28,7 +29,7 @@ def read_npz(
     validation: float,
     test: float,
     seed: int,
-    augment: Augment,
+    changes: ImageChanges | None,
 ) -> Bundle:
     """The bundle of an .npz file; see vision.data.folder.read_images.
 
@@ -44,7 +45,6 @@ def read_npz(
     if own is not None and labels.dtype.kind in "biu":
         labels = _named(path, labels, own)
     rows = _rows(path, arrays.get("split"), len(images))
-    strength = STRENGTHS.get(augment)
     try:
         bundle = Bundle.from_arrays(
             images[rows[TRAIN]],
@@ -55,7 +55,7 @@ def read_npz(
             test=(images[rows[TEST]], labels[rows[TEST]]) if TEST in rows else test,
             seed=seed,
             transform=FitArrays(preprocessing),
-            augment=AugmentArrays(preprocessing, strength) if strength else None,
+            augment=None if changes is None else changes.of_arrays(preprocessing),
             preprocessing=preprocessing,
         )
     except DataError as error:

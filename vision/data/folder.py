@@ -1,5 +1,6 @@
 """Folders, tables and arrays of labelled images to bundles for classification, and files to a network's input."""
 
+import copy
 import hashlib
 import logging
 import os
@@ -15,21 +16,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vision.data.arrays import read_npz
+from vision.data.augment import ImageChanges, Names, Options, chosen_changes
 from vision.data.checks import Inspection, inspect_files
 from vision.data.idx import find_idx, read_idx_folder
 from vision.data.jpeg import open_image
 from vision.data.listing import IMAGES
-from vision.data.transforms import (
-    NUM_UNIFORMS,
-    STRENGTHS,
-    Augment,
-    AugmentStrength,
-    Normalise,
-    chosen_preprocessing,
-    evaluation_crop,
-    preprocessing_from,
-    training_crop,
-)
+from vision.data.transforms import Normalise, chosen_preprocessing, evaluation_crop, preprocessing_from
 from zoo.data import Bundle, DatasetSource, split_fractions, stratified_split
 from zoo.data.listing import Listing, Record, list_folder, list_table
 from zoo.data.splits import TEST, TRAIN, VALIDATION
@@ -47,7 +39,7 @@ SHOWN = 5  # files that an error lists
 class ImageFiles(Dataset):
     """Image files and their classes: crops uint8 [C, h, w] and class numbers.
 
-    strength: how training images are changed, by torch's generator; None gives the evaluation crop.
+    changes: how training images are changed, by torch's generator; None gives the evaluation crop.
     """
 
     def __init__(
@@ -56,27 +48,34 @@ class ImageFiles(Dataset):
         targets: Tensor,
         *,
         preprocessing: ImagePreprocessing,
-        strength: AugmentStrength | None = None,
+        changes: ImageChanges | None = None,
     ) -> None:
         self.paths = list(paths)
         self.targets = targets
         self.preprocessing = preprocessing
-        self.strength = strength
+        self.changes = changes
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image = open_image(self.paths[index])
-        if self.strength is None:
+        if self.changes is None:
             crop = evaluation_crop(image, self.preprocessing)
         else:
-            crop = training_crop(image, self.preprocessing, self.strength, torch.rand(NUM_UNIFORMS))
+            crop = self.changes.of_file(image, self.preprocessing)
         return crop, int(self.targets[index])
 
     def unaugmented(self) -> "ImageFiles":
         """The same files, as they are evaluated."""
         return ImageFiles(self.paths, self.targets, preprocessing=self.preprocessing)
+
+    def joined(self, other: "ImageFiles") -> "ImageFiles":
+        """These files and then those of `other`, all changed as these are."""
+        found = copy.copy(self)
+        found.paths = [*self.paths, *other.paths]
+        found.targets = torch.cat([self.targets, other.targets])
+        return found
 
 
 def read_images(
@@ -89,7 +88,8 @@ def read_images(
     validation: float = 0.2,
     test: float = 0.0,
     seed: int = 0,
-    augment: Augment = "standard",
+    augment: Names = "standard",
+    augment_options: Options | None = None,
     on_error: OnError = "raise",
     num_workers: int = 0,
     path_column: str = "path",
@@ -110,7 +110,10 @@ def read_images(
     size:          height and width of the crop, pixels, in place of what `preprocessing` says.
     classes:       names in the order of the outputs, to fit a trained model; None: the names found, sorted.
     validation:    share of images to split off where the data do not name a validation part; `test` likewise.
-    augment:       how much training images are changed at random.
+    augment:       how training images are changed at random: "none", or a name or several of `zoo list-parts --kind
+                   "image augmentation"`: "light" or "standard" first, which crop, mirror and recolour, then policies
+                   such as "rand_augment", in the order in which they act.
+    augment_options: of these names, such as {"rand_augment": {"magnitude": 5}}.
     on_error:      "raise" stops at files that are unusable; "skip" reads every file once beforehand, leaves the bad
                    ones out and reports them in `Bundle.skipped`.
     num_workers:   processes that read files during training.
@@ -118,16 +121,21 @@ def read_images(
                    `fingerprint` tells whether the files have changed since: names, classes, sizes and last 4 KB.
     Raises:        DataError naming the file, folder or line at fault.
     """
-    check_name("augmentation", augment, ("none", *STRENGTHS))
+    changes = chosen_changes(augment, augment_options)
     check_name("way to treat errors", on_error, ("raise", "skip"))
     record = chosen_preprocessing(preprocessing, input_shape=input_shape, size=size)
     split_fractions(validation=validation, test=test)  # for its checks
     root = Path(os.path.abspath(path))
     columns = {"path_column": path_column, "label_column": label_column, "split_column": split_column}
-    options: dict[str, Any] = {"validation": validation, "test": test, "seed": seed, "augment": augment}
+    options: dict[str, Any] = {"validation": validation, "test": test, "seed": seed}
     options["classes"] = None if classes is None else list(classes)
     reading: dict[str, Any] = {"on_error": on_error, "num_workers": num_workers}
-    origin = {"path": str(root), "preprocessing": _plain(asdict(record)), **options, **reading, **columns}
+    chosen = {
+        "augment": augment if isinstance(augment, str) else list(augment),
+        "augment_options": {name: _plain(given) for name, given in (augment_options or {}).items()},
+    }
+    origin = {"path": str(root), "preprocessing": _plain(asdict(record)), **options, **chosen, **reading, **columns}
+    options["changes"] = changes
     if not root.exists():
         raise DataError(f"There is nothing at {root}. {IMAGES.layout}")
     if root.suffix.lower() == ".npz":
@@ -163,7 +171,7 @@ def _bundle(
     validation: float,
     test: float,
     seed: int,
-    augment: Augment,
+    changes: ImageChanges | None,
     on_error: OnError,
     num_workers: int,
     origin: Mapping[str, Any],
@@ -187,7 +195,7 @@ def _bundle(
         logger.warning("skipped: %s %s", file, reason)
     records = [record for record in records if record.path not in faulty]
     parts = _parts(records, names, fractions, seed)
-    sources = _sources(parts, names, preprocessing, augment, num_workers)
+    sources = _sources(parts, names, preprocessing, changes, num_workers)
     check_classes({part: source.targets() for part, source in sources.items()}, "classification", names)
     return Bundle(
         train=sources[TRAIN],
@@ -208,7 +216,7 @@ def _sources(
     parts: Mapping[str, Sequence[Record]],
     names: Sequence[str],
     preprocessing: ImagePreprocessing,
-    augment: Augment,
+    changes: ImageChanges | None,
     num_workers: int,
 ) -> dict[str, DatasetSource]:
     codes = {name: code for code, name in enumerate(names)}
@@ -218,7 +226,7 @@ def _sources(
             [record.path for record in records],
             torch.tensor([codes[record.label] for record in records], dtype=torch.int64),
             preprocessing=preprocessing,
-            strength=STRENGTHS.get(augment) if part == TRAIN else None,
+            changes=changes if part == TRAIN else None,
         )
         sources[part] = DatasetSource(files, num_workers=num_workers, transform=Normalise(preprocessing))
     return sources

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from vision.data.transforms import STRENGTHS, Augment, AugmentArrays, FitArrays
+from vision.data.augment import ImageChanges
+from vision.data.transforms import FitArrays
 from zoo.data import Bundle
 from zoo.data.splits import TEST, TRAIN
 from zoo.errors import DataError
@@ -106,7 +107,7 @@ def read_idx_folder(
     validation: float,
     test: float,
     seed: int,
-    augment: Augment,
+    changes: ImageChanges | None,
 ) -> Bundle:
     """The bundle of a folder with IDX files; see vision.data.folder.read_images.
 
@@ -114,7 +115,6 @@ def read_idx_folder(
     """
     parts = {part: _labelled(files) for part, files in find_idx(folder).items()}
     images, labels = parts[TRAIN]
-    strength = STRENGTHS.get(augment)
     try:
         bundle = Bundle.from_arrays(
             images,
@@ -125,7 +125,7 @@ def read_idx_folder(
             test=parts.get(TEST, test),
             seed=seed,
             transform=FitArrays(preprocessing),
-            augment=AugmentArrays(preprocessing, strength) if strength else None,
+            augment=None if changes is None else changes.of_arrays(preprocessing),
             preprocessing=preprocessing,
         )
     except DataError as error:

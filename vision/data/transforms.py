@@ -12,7 +12,7 @@ Shapes: B images, C channels, H, W pixels; h, w of the crop.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +21,6 @@ from vision.data.jpeg import ImageFile, planes, read_crop, resize, scaled_size
 from zoo.errors import DataError, check_name
 from zoo.records import ImagePreprocessing
 
-Augment = Literal["none", "light", "standard"]
 NUM_UNIFORMS = 8  # area, aspect, top, left, flip, brightness, contrast, saturation
 SMALL = 64  # up to this size, pixels, images are used whole: there is no margin to give away
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: what JPEG and Pillow call grey
@@ -42,11 +41,30 @@ class AugmentStrength:
     flip: float
     jitter: float
 
+    def __post_init__(self) -> None:
+        if len(self.area) != 2 or not 0 < self.area[0] <= self.area[1] <= 1:
+            raise ValueError(f"area is a least and a most share in 0..1, got {self.area}.")
+        if self.aspect < 1 or not 0 <= self.flip <= 1 or not 0 <= self.jitter <= 1:
+            raise ValueError(
+                f"aspect must be 1 or more, flip and jitter in 0..1; got {self.aspect}, {self.flip} and {self.jitter}."
+            )
 
-STRENGTHS: dict[str, AugmentStrength] = {
-    "light": AugmentStrength(area=(0.7, 1.0), aspect=1.1, flip=0.5, jitter=0.0),
-    "standard": AugmentStrength(area=(0.35, 1.0), aspect=4 / 3, flip=0.5, jitter=0.2),
-}
+
+def light(
+    *, area: Sequence[float] = (0.7, 1.0), aspect: float = 1.1, flip: float = 0.5, jitter: float = 0.0
+) -> AugmentStrength:
+    """Large crops and mirror images; arguments as of `AugmentStrength`."""
+    return AugmentStrength(area=tuple(area), aspect=aspect, flip=flip, jitter=jitter)  # type: ignore[arg-type]
+
+
+def standard(
+    *, area: Sequence[float] = (0.35, 1.0), aspect: float = 4 / 3, flip: float = 0.5, jitter: float = 0.2
+) -> AugmentStrength:
+    """Crops of all sizes, mirror images and other colours; arguments as of `AugmentStrength`."""
+    return AugmentStrength(area=tuple(area), aspect=aspect, flip=flip, jitter=jitter)  # type: ignore[arg-type]
+
+
+STRENGTHS: dict[str, AugmentStrength] = {"light": light(), "standard": standard()}
 
 
 def preprocessing_from(value: ImagePreprocessing | Mapping[str, Any]) -> ImagePreprocessing:

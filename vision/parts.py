@@ -1,0 +1,49 @@
+"""What vision adds to the parts of the toolkit, as data: changes of training images, and views of test images."""
+
+from zoo.parts.table import Part, PartTable
+
+AUGMENTATIONS = PartTable(
+    "image augmentation",
+    Part(
+        "light",
+        "vision.data.transforms:light",
+        "random resized crops: Szegedy et al. 2014, arXiv:1409.4842, section 6",
+        "large crops and mirror images",
+    ),
+    Part(
+        "standard",
+        "vision.data.transforms:standard",
+        "random resized crops: Szegedy et al. 2014, arXiv:1409.4842, section 6",
+        "crops, mirror images, brightness, contrast and saturation",
+    ),
+    Part(
+        "auto_augment",
+        "vision.data.policies:auto_augment",
+        "Cubuk et al. 2018, arXiv:1805.09501, appendix A",
+        "a learned policy of pairs of operations, for ImageNet, CIFAR-10 or SVHN",
+    ),
+    Part(
+        "augmix",
+        "vision.data.policies:augmix",
+        "Hendrycks et al. 2019, arXiv:1912.02781, algorithm 1",
+        "the image mixed with chains of operations on it",
+    ),
+    Part(
+        "rand_augment",
+        "vision.data.policies:rand_augment",
+        "Cubuk et al. 2019, arXiv:1909.13719, section 3",
+        "some random operations of one magnitude",
+    ),
+    Part(
+        "random_erasing",
+        "vision.data.policies:random_erasing",
+        "Zhong et al. 2017, arXiv:1708.04896, algorithm 1",
+        "a rectangle of noise or of one grey value",
+    ),
+    Part(
+        "trivial_augment",
+        "vision.data.policies:trivial_augment",
+        "Müller and Hutter 2021, arXiv:2103.10158, algorithm 1",
+        "one random operation of a random magnitude",
+    ),
+)
