@@ -12,10 +12,20 @@ from zoo.data.randomness import (
     seed_everything_here,
 )
 from zoo.data.sources import ArraySource, Augmentation, Batch, Source
-from zoo.data.splits import random_split, split_fractions, stratified_split
+from zoo.data.splits import (
+    column_split,
+    group_split,
+    make_split,
+    random_split,
+    split_fractions,
+    stratified_split,
+    time_split,
+)
 from zoo.data.targets import Kind
+from zoo.parts.splits import SPLITS
 
 __all__ = [
+    "SPLITS",
     "ArraySource",
     "Augmentation",
     "Batch",
@@ -25,15 +35,19 @@ __all__ = [
     "Kind",
     "Source",
     "batch_bounds",
+    "column_split",
     "count_batches",
     "epoch_order",
     "folds",
+    "group_split",
     "isolated_generators",
     "load_data",
+    "make_split",
     "mix",
     "random_split",
     "row_uniforms",
     "seed_everything_here",
     "split_fractions",
     "stratified_split",
+    "time_split",
 ]

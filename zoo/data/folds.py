@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from zoo.data.bundle import Bundle, fingerprint_of
-from zoo.data.kfolds import Fold, Labels, group_k_fold, k_fold, stratified_group_k_fold, stratified_k_fold
+from zoo.data.kfolds import Fold, group_k_fold, k_fold, stratified_group_k_fold, stratified_k_fold
 from zoo.data.sources import Source
-from zoo.data.splits import TEST, TRAIN, VALIDATION
+from zoo.data.splits import TEST, TRAIN, VALIDATION, Column
 from zoo.errors import DataError, check_name
 
 FoldKind = Literal["random", "stratified", "group", "stratified_group"]
@@ -92,7 +92,7 @@ class Folds(Sequence[Bundle]):
 
 
 def folds(
-    bundle: Bundle, k: int, *, kind: FoldKind | None = None, seed: int = 0, groups: Labels | None = None
+    bundle: Bundle, k: int, *, kind: FoldKind | None = None, seed: int = 0, groups: Column | None = None
 ) -> Folds:
     """Cuts the training and validation rows of a bundle into k folds; the test part stays as it is.
 

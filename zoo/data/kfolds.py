@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from zoo.data.randomness import mix
-from zoo.data.splits import TRAIN, VALIDATION
+from zoo.data.splits import TRAIN, VALIDATION, Column, one_a_row, times_of
 from zoo.errors import DataError
 
-Labels = Sequence[Any] | np.ndarray | Tensor
 Fold = dict[str, Tensor]
 
 
@@ -30,7 +29,7 @@ def k_fold(num_rows: int, *, k: int, seed: int = 0) -> list[Fold]:
     return _folds(KFold(k, shuffle=True, random_state=_state(seed)).split(np.zeros(num_rows)))
 
 
-def stratified_k_fold(labels: Labels, *, k: int, seed: int = 0, names: Sequence[str] | None = None) -> list[Fold]:
+def stratified_k_fold(labels: Column, *, k: int, seed: int = 0, names: Sequence[str] | None = None) -> list[Fold]:
     """One label a row [N] to k folds drawn by the seed, each with the classes' shares.
 
     names:  what to call the classes 0, 1, ... in errors.
@@ -38,14 +37,14 @@ def stratified_k_fold(labels: Labels, *, k: int, seed: int = 0, names: Sequence[
     """
     from sklearn.model_selection import StratifiedKFold
 
-    values = _one_a_row(labels, "label")
+    values = one_a_row(labels, "label")
     _check_k(k, len(values))
     _check_classes(values, k, names)
     splitter = StratifiedKFold(k, shuffle=True, random_state=_state(seed))
     return _folds(splitter.split(np.zeros(len(values)), values))
 
 
-def group_k_fold(groups: Labels, *, k: int, seed: int = 0) -> list[Fold]:
+def group_k_fold(groups: Column, *, k: int, seed: int = 0) -> list[Fold]:
     """One group a row [N], integers or strings, to k folds of whole groups, with about as many rows in each.
 
     The largest groups are dealt out first, each to the smallest fold; the seed decides among groups of one size.
@@ -53,7 +52,7 @@ def group_k_fold(groups: Labels, *, k: int, seed: int = 0) -> list[Fold]:
     """
     from sklearn.model_selection import GroupKFold
 
-    values = _one_a_row(groups, "group")
+    values = one_a_row(groups, "group")
     _check_k(k, len(values))
     names, codes = np.unique(values, return_inverse=True)
     _check_groups(names, k)
@@ -62,7 +61,7 @@ def group_k_fold(groups: Labels, *, k: int, seed: int = 0) -> list[Fold]:
 
 
 def stratified_group_k_fold(
-    labels: Labels, *, groups: Labels, k: int, seed: int = 0, names: Sequence[str] | None = None
+    labels: Column, *, groups: Column, k: int, seed: int = 0, names: Sequence[str] | None = None
 ) -> list[Fold]:
     """One label and one group a row [N] to k folds of whole groups, each as near the classes' shares as these allow.
 
@@ -71,7 +70,7 @@ def stratified_group_k_fold(
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    values, members = _one_a_row(labels, "label"), _one_a_row(groups, "group")
+    values, members = one_a_row(labels, "label"), one_a_row(groups, "group")
     if len(values) != len(members):
         raise DataError(f"{len(values)} labels do not go with {len(members)} groups; give one of each for every row.")
     _check_k(k, len(values))
@@ -81,7 +80,7 @@ def stratified_group_k_fold(
     return _folds(splitter.split(np.zeros(len(values)), values, members))
 
 
-def time_series_k_fold(times: Labels, *, k: int, gap: int = 0) -> list[Fold]:
+def time_series_k_fold(times: Column, *, k: int, gap: int = 0) -> list[Fold]:
     """One time a row [N], numbers or dates, to k folds that each validate on rows later than all they train on.
 
     Rows are put in order of time and cut into k + 1 stretches; fold i trains on the first i + 1 and validates on the
@@ -99,27 +98,6 @@ def time_series_k_fold(times: Labels, *, k: int, gap: int = 0) -> list[Fold]:
     order = np.argsort(values, kind="stable")
     found = TimeSeriesSplit(k, gap=gap).split(order)
     return _folds((order[train], order[held_out]) for train, held_out in found)
-
-
-def times_of(times: Labels) -> np.ndarray:
-    """One time a row [N] as what can be put in order: numbers, or datetime64.
-
-    Raises: DataError for texts, and times that are missing.
-    """
-    values = _one_a_row(times, "time")
-    if values.dtype.kind not in "biufM":
-        raise DataError(f"Times must be numbers or dates, got {values.dtype}; turn texts into dates first.")
-    lost = np.isnat(values) if values.dtype.kind == "M" else np.isnan(values)
-    if lost.any():
-        raise DataError(f"{int(lost.sum())} of {len(values)} rows have no time, the first row {int(lost.argmax())}.")
-    return values
-
-
-def _one_a_row(values: Labels, what: str) -> np.ndarray:
-    found = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-    if found.ndim != 1 or len(found) == 0:
-        raise DataError(f"One {what} a row is needed, got {what}s of the shape {list(found.shape)}.")
-    return found
 
 
 def _check_k(k: int, num_rows: int) -> None:
