@@ -16,6 +16,7 @@ from zoo.data.splits import TRAIN, VALIDATION, Column, one_a_row, times_of
 from zoo.errors import DataError
 
 Fold = dict[str, Tensor]
+Labels = Column  # one value a row: classes, groups or times
 
 
 def k_fold(num_rows: int, *, k: int, seed: int = 0) -> list[Fold]:
