@@ -19,7 +19,7 @@ AUGMENTATIONS = PartTable(
     Part(
         "auto_augment",
         "vision.data.policies:auto_augment",
-        "Cubuk et al. 2018, arXiv:1805.09501, appendix A",
+        "Cubuk et al. 2018, arXiv:1805.09501, section 3",
         "a learned policy of pairs of operations, for ImageNet, CIFAR-10 or SVHN",
     ),
     Part(

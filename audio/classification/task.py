@@ -17,13 +17,14 @@ from audio.classification.outputs import logits_of
 from audio.data.checks import Inspection, conversions
 from audio.data.clips import SILENCE, ClipBatch, as_clips, pad_clips, preprocessing_from, read_clip, read_header
 from audio.data.listing import EXTENSIONS
+from zoo.augmentation import Mixed
 from zoo.data import Bundle
 from zoo.errors import DataError
 from zoo.lookup import import_object
 from zoo.records import AudioPreprocessing, Entry
 from zoo.registry import split_backend
 from zoo.training import Inputs, Item, Prediction, evaluation_mode
-from zoo.training.classification import Classification, class_number, ranked
+from zoo.training.classification import Classification, RowMixing, class_number, ranked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,6 +43,9 @@ class AudioClassification(Classification):
     seconds:         length of the clips for models that need one length for all.
     label_smoothing: share of the target that is spread over all classes, 0..1.
     class_weights:   one for each class, or None for equal ones.
+    mixing:          "mixup", or None: see `zoo.training.classification.Classification`. Waveforms are mixed, from their
+                     starts on, and a mixture is as long as the longer one.
+    mixing_alpha:    see there.
     """
 
     name = "audio/classification"
@@ -55,8 +59,11 @@ class AudioClassification(Classification):
         seconds: float | None = None,
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | None = None,
+        mixing: str | None = None,
+        mixing_alpha: float = 1.0,
     ) -> None:
         super().__init__(classes=classes, label_smoothing=label_smoothing, class_weights=class_weights)
+        self.mixing = RowMixing(mixing, alpha=mixing_alpha, choices=("mixup",))
         self.preprocessing = None if preprocessing is None else preprocessing_from(preprocessing)
         self.seconds = seconds
 
@@ -94,6 +101,14 @@ class AudioClassification(Classification):
 
     def logits(self, model: nn.Module, inputs: Any) -> Tensor:
         return logits_of(model, as_clips(inputs))
+
+    def mixed(self, model: nn.Module, inputs: Any) -> Mixed | None:
+        """The mixed clips of a batch, or None where nothing is mixed."""
+        if not self.mixing.applies(model):
+            return None
+        waveforms, lengths = as_clips(inputs).masked()
+        mixed = self.mixing(waveforms)
+        return mixed._replace(inputs=ClipBatch(mixed.inputs, torch.maximum(lengths, lengths[mixed.partners])))
 
     @torch.no_grad()
     def predict(self, model: nn.Module, inputs: Any, *, top: int = 5) -> list[Prediction]:

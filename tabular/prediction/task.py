@@ -22,7 +22,7 @@ from zoo.losses import make_loss
 from zoo.metrics import ListMetric, Metric, make_metric
 from zoo.records import Entry
 from zoo.training import Batch, Inputs, Losses, Prediction, Task, evaluation_mode
-from zoo.training.classification import ClassLoss, confusion_figures, ranked, share_right
+from zoo.training.classification import ClassLoss, RowMixing, class_losses, confusion_figures, ranked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,6 +44,9 @@ class TablePrediction(Task):
     table:           what the run knows of its table.
     label_smoothing: share of the class that is spread over all classes, 0..1.
     class_weights:   one for each class, or None for equal ones.
+    mixing:          of classes in tables without categorical columns, "mixup", or None: see
+                     `zoo.training.classification.Classification`.
+    mixing_alpha:    see there.
     loss:            of numbers: "mse", "mae", or "huber" with its bend at one standard deviation.
     """
 
@@ -57,22 +60,30 @@ class TablePrediction(Task):
         table: TableSchema | Mapping[str, Any],
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | None = None,
+        mixing: str | None = None,
+        mixing_alpha: float = 1.0,
         loss: RegressionLoss = "mse",
     ) -> None:
         check_name("loss of numbers", loss, LOSSES)
         self.table = schema_from(table)
         self.loss_name = loss
         self.class_loss: ClassLoss | None = None
+        self.mixing = RowMixing(mixing, alpha=mixing_alpha, choices=("mixup",))
         if self.table.classes is None:
-            if class_weights is not None or label_smoothing:
+            if class_weights is not None or label_smoothing or mixing is not None:
                 raise ValueError(
-                    f"class_weights and label_smoothing are for classes; {self.table.target!r} is a number."
+                    f"class_weights, label_smoothing and mixing are for classes; {self.table.target!r} is a number."
                 )
             self.monitor, self.mode = "rmse", "min"
             self.number_loss = make_loss(loss)
             return
         if loss != "mse":
             raise ValueError(f"loss={loss!r} is for numbers; {self.table.target!r} holds classes.")
+        if mixing is not None and self.table.cardinalities:
+            raise ValueError(
+                f"mixing takes means of rows, which {len(self.table.cardinalities)} of this table's columns, being "
+                "categorical, do not have; leave mixing out."
+            )
         self.classes = self.table.classes
         self.monitor, self.mode = "accuracy", "max"
         self.class_loss = ClassLoss(classes=self.classes, label_smoothing=label_smoothing, class_weights=class_weights)
@@ -89,7 +100,7 @@ class TablePrediction(Task):
 
     def schema(self) -> dict[str, Any]:
         of_classes = {} if self.class_loss is None else self.class_loss.options()
-        return {"table": self.table.as_dict(), "loss": self.loss_name, **of_classes}
+        return {"table": self.table.as_dict(), "loss": self.loss_name, **of_classes, **self.mixing.options()}
 
     def model_arguments(self, entry: Entry) -> dict[str, Any]:
         return {
@@ -105,12 +116,13 @@ class TablePrediction(Task):
         return self.rows(batch) if self.class_loss is None else self.class_loss.weight(batch[1])
 
     def losses(self, model: nn.Module, batch: Batch) -> Losses:
-        inputs, targets = batch
-        outputs = model(*inputs)
+        (continuous, categories), targets = batch
+        mixed = self.mixing(continuous) if self.mixing.applies(model) else None
+        outputs = model(continuous if mixed is None else mixed.inputs, categories)
         if self.class_loss is None:
             standard = (targets - self.table.target_mean) / self.table.target_std
             return {"loss": self.number_loss(outputs[:, 0], standard)}
-        return {"loss": self.class_loss(outputs, targets), "accuracy": share_right(outputs, targets)}
+        return class_losses(self.class_loss(outputs, targets, mixed), outputs, targets, mixed)
 
     def evaluate(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         inputs, targets = batch

@@ -19,7 +19,7 @@ from zoo.lookup import import_object
 from zoo.outputs import AuxiliaryLogits
 from zoo.records import Entry, ImagePreprocessing
 from zoo.training import Batch, Inputs, Item, Losses, Prediction, evaluation_mode
-from zoo.training.classification import Classification, class_number, logits_of, ranked, share_right
+from zoo.training.classification import Classification, class_losses, class_number, logits_of, ranked
 
 if TYPE_CHECKING:
     from zoo.explanation import Explanation
@@ -36,6 +36,7 @@ class ImageClassification(Classification):
     input_shape:     of one input, [C, H, W].
     label_smoothing: share of the target that is spread over all classes, 0..1.
     class_weights:   one for each class, or None for equal ones.
+    mixing, mixing_alpha: see `zoo.training.classification.Classification`.
     losses:          "module:callable" `(model, batch) -> dict` in place of cross-entropy, for models whose paper
                      trains otherwise.
     """
@@ -51,11 +52,18 @@ class ImageClassification(Classification):
         input_shape: Sequence[int] = (),
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | None = None,
+        mixing: str | None = None,
+        mixing_alpha: float = 1.0,
         losses: str | None = None,
     ) -> None:
-        super().__init__(classes=classes, label_smoothing=label_smoothing, class_weights=class_weights)
-        if losses is not None and (class_weights is not None or label_smoothing):
-            raise ValueError(f"class_weights and label_smoothing are for cross-entropy; {losses} does not take them.")
+        super().__init__(
+            classes=classes, label_smoothing=label_smoothing, class_weights=class_weights, mixing=mixing,
+            mixing_alpha=mixing_alpha,
+        )  # fmt: skip
+        if losses is not None and (class_weights is not None or label_smoothing or mixing is not None):
+            raise ValueError(
+                f"class_weights, label_smoothing and mixing are for cross-entropy; {losses} does not take them."
+            )
         self.preprocessing = None if preprocessing is None else preprocessing_from(preprocessing)
         self.input_shape = tuple(input_shape)
         self.losses_reference = losses
@@ -92,13 +100,14 @@ class ImageClassification(Classification):
         if self._own_losses is not None:
             return self._own_losses(model, batch)
         inputs, targets = batch
-        output = model(inputs)
+        mixed = self.mixed(model, inputs)
+        output = model(inputs if mixed is None else mixed.inputs)
         logits = logits_of(output)
-        loss = self.loss(logits, targets)
+        loss = self.loss(logits, targets, mixed)
         if isinstance(output, AuxiliaryLogits):
             for side in output.auxiliary:
-                loss = loss + output.weight * self.loss(side, targets)
-        return {"loss": loss, "accuracy": share_right(logits, targets)}
+                loss = loss + output.weight * self.loss(side, targets, mixed)
+        return class_losses(loss, logits, targets, mixed)
 
     def mean_weight(self, batch: Batch) -> float | Tensor:
         return self.rows(batch) if self._own_losses is not None else super().mean_weight(batch)

@@ -135,17 +135,27 @@ def read_images(
         "augment_options": {name: _plain(given) for name, given in (augment_options or {}).items()},
     }
     origin = {"path": str(root), "preprocessing": _plain(asdict(record)), **options, **chosen, **reading, **columns}
-    options["changes"] = changes
+    return _read(root, record, columns, reading, {**options, "changes": changes, "origin": origin})
+
+
+def _read(
+    root: Path,
+    record: ImagePreprocessing,
+    columns: Mapping[str, str],
+    reading: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Bundle:
+    """The bundle of whatever lies at `root`; `reading` is for files, and `options` for arrays as well."""
     if not root.exists():
         raise DataError(f"There is nothing at {root}. {IMAGES.layout}")
     if root.suffix.lower() == ".npz":
-        return read_npz(root, preprocessing=record, origin=origin, **options)
+        return read_npz(root, preprocessing=record, **options)
     if not root.is_dir() and root.suffix.lower() != ".csv":
         raise DataError(f"{root} is neither a folder nor a .csv or .npz file. {IMAGES.layout}")
     if root.is_dir() and find_idx(root):
-        return read_idx_folder(root, preprocessing=record, origin=origin, **options)
+        return read_idx_folder(root, preprocessing=record, **options)
     listing = list_folder(root, IMAGES) if root.is_dir() else list_table(root, **columns)
-    return _bundle(listing, root, record, origin=origin, **reading, **options)
+    return _bundle(listing, root, record, **reading, **options)
 
 
 def read_inputs(

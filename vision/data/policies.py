@@ -41,7 +41,7 @@ def rand_augment(*, num_ops: int = 2, magnitude: int = 9, num_magnitude_bins: in
 def auto_augment(*, policy: Literal["imagenet", "cifar10", "svhn"] = "imagenet") -> Policy:
     """One of 25 pairs of operations, with the probabilities and magnitudes that were learned for a data set.
 
-    Source: Cubuk et al. 2018, arXiv:1805.09501, appendix A.
+    Source: Cubuk et al. 2018, arXiv:1805.09501, section 3.
 
     policy: the data set that it was learned for.
     """

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import DataError
+from zoo.augmentation import Mixed, make_mixing
+from zoo.errors import DataError, check_name
 from zoo.losses import make_loss
 from zoo.metrics import Metric, make_metric
 from zoo.training.phases import Batch, Losses
@@ -29,6 +30,10 @@ class Classification(Task):
     classes:         names in the order of the outputs.
     label_smoothing: share of the target that is spread over all classes, 0..1.
     class_weights:   one for each class, or None for equal ones.
+    mixing:          "mixup", or of images "cutmix" or "both": in training each row is mixed with another of its batch,
+                     and its loss is the mean of that for its own class and that for its partner's, weighted as they
+                     are mixed. The training accuracy, which mixtures have none of, is then not logged.
+    mixing_alpha:    of the distribution Beta(alpha, alpha) of the weights; 0.2 mixes little, 1 evenly.
     """
 
     monitor = "accuracy"
@@ -40,23 +45,31 @@ class Classification(Task):
         classes: Sequence[str],
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | None = None,
+        mixing: str | None = None,
+        mixing_alpha: float = 1.0,
     ) -> None:
         if len(classes) < 2:
             raise DataError(f"Classification needs two classes or more, got {list(classes)}.")
         self.classes = tuple(classes)
         self.loss = ClassLoss(classes=classes, label_smoothing=label_smoothing, class_weights=class_weights)
+        self.mixing = RowMixing(mixing, alpha=mixing_alpha)
 
     @abstractmethod
     def logits(self, model: nn.Module, inputs: Any) -> Tensor:
         """The model's logits [B, C] for the inputs of a batch."""
 
     def schema(self) -> dict[str, Any]:
-        return {"classes": list(self.classes), **self.loss.options()}
+        return {"classes": list(self.classes), **self.loss.options(), **self.mixing.options()}
 
     def losses(self, model: nn.Module, batch: Batch) -> Losses:
         inputs, targets = batch
-        logits = self.logits(model, inputs)
-        return {"loss": self.loss(logits, targets), "accuracy": share_right(logits, targets)}
+        mixed = self.mixed(model, inputs)
+        logits = self.logits(model, inputs if mixed is None else mixed.inputs)
+        return class_losses(self.loss(logits, targets, mixed), logits, targets, mixed)
+
+    def mixed(self, model: nn.Module, inputs: Any) -> Mixed | None:
+        """The mixed inputs of a batch, for a task that mixes while the model is in training mode; else None."""
+        return self.mixing(inputs) if self.mixing.applies(model) else None
 
     def rows(self, batch: Batch) -> int:
         return len(batch[1])
@@ -103,10 +116,16 @@ class ClassLoss:
         self._weights = None if class_weights is None else torch.tensor(self.class_weights)
         self._loss = make_loss("cross_entropy", label_smoothing=label_smoothing, class_weights=self.class_weights)
 
-    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The mean [] over a batch, from logits [B, C] and class numbers [B]."""
+    def __call__(self, logits: Tensor, targets: Tensor, mixed: Mixed | None = None) -> Tensor:
+        """The mean [] over a batch, from logits [B, C] and class numbers [B] of the rows before they were `mixed`.
+
+        The rows' classes and their partners' are the same ones in another order, so that both means are over the same
+        `weight`.
+        """
         loss: Tensor = self._loss(logits, targets)
-        return loss
+        if mixed is None:
+            return loss
+        return mixed.share * loss + (1 - mixed.share) * self._loss(logits, targets[mixed.partners])
 
     def weight(self, targets: Tensor) -> float | Tensor:
         """What the mean over these targets is a mean over: their number, or the sum of their weights."""
@@ -119,6 +138,42 @@ class ClassLoss:
         """The arguments that make it again, for a task's schema."""
         weights = None if self.class_weights is None else list(self.class_weights)
         return {"label_smoothing": self.label_smoothing, "class_weights": weights}
+
+
+class RowMixing:
+    """Whether and how the rows of training batches are mixed.
+
+    name:    "mixup", "cutmix" or "both"; None mixes nothing.
+    choices: the names that suit the rows; empty for all.
+    Raises:  UnknownNameError; ValueError for an alpha that cannot be, or that nothing is mixed by.
+    """
+
+    def __init__(self, name: str | None, *, alpha: float = 1.0, choices: Sequence[str] = ()) -> None:
+        if name is None and alpha != 1:
+            raise ValueError(f"mixing_alpha={alpha} is for mixing; choose mixing, such as mixup, or leave it out.")
+        if name is not None and choices:
+            check_name("mixing of such rows", name, choices)
+        self.name = name
+        self.alpha = alpha
+        self._mix = None if name is None else make_mixing(name, alpha=alpha)
+
+    def applies(self, model: nn.Module) -> bool:
+        """Whether rows are mixed for a model in its present mode."""
+        return self._mix is not None and model.training
+
+    def __call__(self, inputs: Tensor) -> Mixed:
+        """Inputs [B, ...], mixed."""
+        assert self._mix is not None, "there is mixing"
+        return self._mix(inputs)
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of the task that make it again; none where nothing is mixed."""
+        return {} if self.name is None else {"mixing": self.name, "mixing_alpha": self.alpha}
+
+
+def class_losses(loss: Tensor, logits: Tensor, targets: Tensor, mixed: Mixed | None) -> Losses:
+    """What a training batch logs: its loss, and the accuracy of rows that are not mixed."""
+    return {"loss": loss} if mixed is not None else {"loss": loss, "accuracy": share_right(logits, targets)}
 
 
 def share_right(logits: Tensor, targets: Tensor) -> Tensor:
