@@ -1,6 +1,6 @@
 """Optimizers and learning-rate schedules by name."""
 
-from zoo.optim.optimizers import make_optimizer, parameter_groups
+from zoo.optim.optimizers import make_optimizer, parameter_groups, takes_fused
 from zoo.optim.schedules import Schedule, apply_schedule, make_schedule
 from zoo.parts.optimizers import OPTIMIZERS
 from zoo.parts.schedules import SCHEDULES
@@ -13,4 +13,5 @@ __all__ = [
     "make_optimizer",
     "make_schedule",
     "parameter_groups",
+    "takes_fused",
 ]

@@ -1,10 +1,12 @@
-"""Optimizers by name: torch's own, with the fused kernel where it is faster and safe.
+"""Optimizers by name: torch's own, with the fused kernel where it is faster and safe, the zoo's, and timm's.
 
 Source: momentum from Polyak 1964, doi:10.1016/0041-5553(64)90137-5; Nesterov's form from Sutskever et al. 2013
-(ICML), section 2; Adam from Kingma and Ba 2015, arXiv:1412.6980; AdamW from Loshchilov and Hutter 2019,
-arXiv:1711.05101, algorithm 2.
+(ICML), section 2; AdaGrad from Duchi et al. 2011, JMLR 12, figure 1; RMSprop from Tieleman and Hinton 2012, Coursera
+lecture 6.5; Adam from Kingma and Ba 2015, arXiv:1412.6980; AMSGrad from Reddi et al. 2018, arXiv:1904.09237,
+algorithm 2; AdamW from Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2.
 Differs from the paper: as in torch, momentum sums gradients without the learning rate, which only matters while the
-rate changes; AdamW multiplies its weight decay by the learning rate.
+rate changes; AdamW multiplies its weight decay by the learning rate; AMSGrad corrects the bias of both moments, as
+Adam does; RMSprop adds `eps` after the root, where the lecture has none.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
+from zoo.optim.timm_optimizers import PREFIX, timm_builder
 from zoo.parts.optimizers import OPTIMIZERS
 
 # Tensors, or dicts {"params": tensors, "lr": ..., ...} as torch's optimizers take them.
@@ -77,17 +80,68 @@ def adamw(
     )
 
 
+def amsgrad(
+    parameters: ParameterList,
+    *,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    fused: bool | None = None,
+) -> torch.optim.Adam:
+    """Adam that divides by the largest second moment so far, so that no step grows again."""
+    return adam(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=True, fused=fused)
+
+
+def adagrad(
+    parameters: ParameterList, *, lr: float, eps: float = 1e-10, initial_sum: float = 0.0, weight_decay: float = 0.0
+) -> torch.optim.Adagrad:
+    """Steps divided by the root of the sum of all squared gradients so far; decay as L2 penalty.
+
+    initial_sum: what the sums begin with, in squared units of the gradient.
+    """
+    return torch.optim.Adagrad(
+        parameters, lr=lr, eps=eps, initial_accumulator_value=initial_sum, weight_decay=weight_decay
+    )
+
+
+def rmsprop(
+    parameters: ParameterList,
+    *,
+    lr: float,
+    alpha: float = 0.9,
+    eps: float = 1e-8,
+    momentum: float = 0.0,
+    centered: bool = False,
+    weight_decay: float = 0.0,
+) -> torch.optim.RMSprop:
+    """Steps divided by the root of a running mean of squared gradients; decay as L2 penalty.
+
+    alpha:    what is left of the running mean after a step, in [0, 1).
+    centered: divide by the deviation from the running mean of gradients instead.
+    """
+    return torch.optim.RMSprop(
+        parameters, lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered, weight_decay=weight_decay
+    )
+
+
 def make_optimizer(name: str, parameters: Parameters, *, lr: float, **options: Any) -> Optimizer:
-    """The optimizer called `name` over tensors or parameter groups.
+    """The optimizer called `name`, such as "adamw" or "timm:nadamw", over tensors or parameter groups.
 
     lr:      learning rate per step, of groups that set none of their own.
-    options: of the optimizer, checked by name. `fused` is decided here unless given: True asks for torch's fused
-             kernel, False for its default one.
+    options: of the optimizer, checked by name. Where it takes `fused`, that is decided here unless given: True asks
+             for torch's fused kernel, False for its default one.
     Raises:  UnknownNameError or UnknownArgumentError, each with the nearest valid names; ValueError for values.
     """
-    optimizer: Optimizer = OPTIMIZERS.check(name, options)(_listed(parameters), lr=lr, **options)
+    build = timm_builder(name, options) if name.startswith(PREFIX) else OPTIMIZERS.check(name, options)
+    optimizer: Optimizer = build(_listed(parameters), lr=lr, **options)
     optimizer.register_load_state_dict_post_hook(_match_layout)
     return optimizer
+
+
+def takes_fused(name: str) -> bool:
+    """Whether the optimizer called `name` has the option `fused`."""
+    return name in OPTIMIZERS and "fused" in OPTIMIZERS.option_names(name)
 
 
 def parameter_groups(model: nn.Module, *, weight_decay: float, skip: Skip = "bias_and_norm") -> list[dict[str, Any]]:

@@ -1,7 +1,10 @@
 """Learning-rate schedules as pure functions of the optimizer step, so that a resumed run needs no schedule state.
 
+The one that is not, `zoo.optim.plateau`, follows validation and keeps its state in every checkpoint.
+
 Source: cosine from Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5 without restarts; 1cycle from Smith and
-Topin 2017, arXiv:1708.07120, section 3; warm-up from Goyal et al. 2017, arXiv:1706.02677, section 2.2.
+Topin 2017, arXiv:1708.07120, section 3; warm-up from Goyal et al. 2017, arXiv:1706.02677, section 2.2; polynomial
+decay as in Chen et al. 2016, arXiv:1606.00915, and with power 1 in Gulrajani et al. 2017, arXiv:1704.00028.
 Differs from the paper: 1cycle has two phases and may anneal by cosine, as fast.ai's and torch's; warm-up takes its
 first step at more than its starting rate, since a step at rate 0 would be wasted.
 
@@ -10,9 +13,9 @@ A step counts from 0. Every schedule gives a factor on a group's base rate. Past
 
 import bisect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
@@ -29,6 +32,23 @@ class Shape(Protocol):
 
     def momentum(self, step: int) -> float | None:
         """Momentum (beta 1 of Adam) at optimizer step `step`; None leaves it alone."""
+        ...
+
+
+@runtime_checkable
+class Follower(Shape, Protocol):
+    """A curve that depends on validation, and so has a state."""
+
+    def observe(self, metrics: Mapping[str, float], *, monitor: str, mode: Literal["min", "max"]) -> None:
+        """Takes in the metrics of a validation."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs, as plain data."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `state_dict` gave."""
         ...
 
 
@@ -53,6 +73,28 @@ class Schedule:
     def momentum(self, step: int) -> float | None:
         """Momentum (beta 1 of Adam) at optimizer step `step`; None leaves it alone."""
         return self.shape.momentum(max(step - self.warmup_steps, 0))
+
+    @property
+    def follows_validation(self) -> bool:
+        """Whether the rates depend on what validation finds."""
+        return isinstance(self.shape, Follower)
+
+    def observe(self, metrics: Mapping[str, float], *, monitor: str, mode: Literal["min", "max"]) -> None:
+        """Tells the schedule the metrics of a validation; only one that follows them listens.
+
+        monitor, mode: the metric that the task judges by, and whether a better one is larger or smaller.
+        """
+        if isinstance(self.shape, Follower):
+            self.shape.observe(metrics, monitor=monitor, mode=mode)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs beside the step: nothing, unless validation is followed."""
+        return self.shape.state_dict() if isinstance(self.shape, Follower) else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `state_dict` gave."""
+        if isinstance(self.shape, Follower):
+            self.shape.load_state_dict(state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +169,44 @@ class Cosine:
     final_factor: float = 0.0
 
     def lr_factor(self, step: int) -> float:
-        return _cosine(1.0, self.final_factor, min(step, self.total_steps) / self.total_steps)
+        return half_cosine(1.0, self.final_factor, min(step, self.total_steps) / self.total_steps)
+
+    def momentum(self, step: int) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polynomial:
+    """From the base rate down to `final_factor` of it, along what is left of the steps to the `power`.
+
+    power: 1 is a straight line, more falls faster at first.
+    """
+
+    total_steps: int
+    power: float = 0.9
+    final_factor: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.power > 0:
+            raise ValueError(f"power is {self.power}; one above 0 is needed.")
+
+    def lr_factor(self, step: int) -> float:
+        left = 1 - min(step, self.total_steps) / self.total_steps
+        return self.final_factor + (1 - self.final_factor) * left**self.power
+
+    def momentum(self, step: int) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linear:
+    """A straight line from the base rate down to `final_factor` of it, which would be step `total_steps`."""
+
+    total_steps: int
+    final_factor: float = 0.0
+
+    def lr_factor(self, step: int) -> float:
+        return line(1.0, self.final_factor, min(step, self.total_steps) / self.total_steps)
 
     def momentum(self, step: int) -> None:
         return None
@@ -173,7 +252,7 @@ class OneCycle:
 
     def _between(self, first: float, middle: float, last: float, step: int) -> float:
         """The value at `step` of a curve through `first` at step 0, `middle` at the peak, `last` at the last step."""
-        curve = _cosine if self.anneal == "cos" else _line
+        curve = half_cosine if self.anneal == "cos" else line
         end = self.total_steps - 1
         peak = max(self.pct_start * self.total_steps - 1, 0.0)  # a run too short to rise starts at the peak
         step = min(step, end)
@@ -256,9 +335,9 @@ def _set_momentum(group: dict[str, Any], momentum: float) -> None:
         raise ValueError("This optimizer has no momentum to cycle. Use cycle_momentum=False, or one that has.")
 
 
-def _cosine(start: float, end: float, done: float) -> float:
+def half_cosine(start: float, end: float, done: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
 
 
-def _line(start: float, end: float, done: float) -> float:
+def line(start: float, end: float, done: float) -> float:
     return start + (end - start) * done

@@ -29,8 +29,10 @@ from zoo.training.choices import (
 )
 from zoo.training.directory import PathLike, as_json, create_directory, write_config
 from zoo.training.engine import Engine
+from zoo.training.phases import check_optimizer
 from zoo.training.recipe import Recipe, Stage, check_options
 from zoo.training.run import Run
+from zoo.training.stages import check_schedule
 from zoo.training.strategies import Strategy, fine_tuning_stages
 from zoo.training.surgery import layer_groups
 from zoo.training.task import Task
@@ -235,6 +237,8 @@ class Job:
                 stage.schedule, total_steps=int(steps), warmup_steps=stage.warmup_steps, **stage.schedule_options
             )
             apply_schedule(optimizer, schedule, 0)
+            check_optimizer(optimizer, recipe)
+            check_schedule(schedule, self.bundle.validation)
 
     def _config(self) -> dict[str, Any]:
         return {

@@ -2,18 +2,27 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
 from zoo.data import Source
-from zoo.optim import make_schedule
+from zoo.optim import Schedule, make_schedule
 from zoo.training.engine import Engine
 from zoo.training.frozen import FrozenBody
-from zoo.training.phases import Batch, Phase
+from zoo.training.phases import Batch, Phase, check_optimizer
 from zoo.training.recipe import Recipe, Stage
 from zoo.training.surgery import freeze_all_but, layer_groups, rate_groups, train_mode
 from zoo.training.task import Task
+
+
+def check_schedule(schedule: Schedule, validation: Source | None) -> None:
+    """Raises ValueError for a schedule that follows validation where there is none."""
+    if schedule.follows_validation and validation is None:
+        raise ValueError(
+            "This schedule follows validation, and there are no validation data: give some, such as the reader's "
+            "option validation=0.2, or take another schedule, such as 'cosine'."
+        )
 
 
 @dataclass
@@ -22,6 +31,7 @@ class ActiveStage:
 
     module:      what the task trains and judges, not wrapped: the model, or its head on cached features.
     modules:     its parts by name, set up for the run's devices.
+    schedule:    of the learning rate, which all phases share.
     num_workers: processes that load data; None where the data say it themselves.
     first_epoch: epochs of the stages before, so that each epoch of a run has an order of its own.
     """
@@ -36,6 +46,7 @@ class ActiveStage:
     engine: Engine
     num_workers: int | None
     first_epoch: int
+    schedule: Schedule = field(init=False)
 
     @classmethod
     def start(
@@ -81,12 +92,14 @@ class ActiveStage:
         steps = stage.epochs * math.ceil(self.batches_per_epoch / recipe.accumulate)
         if recipe.max_steps is not None:
             steps = max(1, min(steps, recipe.max_steps - steps_before))
-        schedule = make_schedule(
+        self.schedule = make_schedule(
             stage.schedule, total_steps=steps, warmup_steps=stage.warmup_steps, **stage.schedule_options
         )
+        check_schedule(self.schedule, self.validation)
         groups = rate_groups(trainable, lr=stage.lr, lr_decay=stage.lr_decay, weight_decay=recipe.weight_decay)
-        self.phases = task.phases(self.modules, groups, schedule, recipe)
+        self.phases = task.phases(self.modules, groups, self.schedule, recipe)
         for phase in self.phases:
+            check_optimizer(phase.optimizer, recipe)
             phase.optimizer = self.engine.setup_optimizer(phase.optimizer)
 
     @property

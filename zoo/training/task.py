@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo.errors import DataError
 from zoo.modes import evaluation_mode
-from zoo.optim import Schedule, make_optimizer
+from zoo.optim import Schedule, make_optimizer, takes_fused
 from zoo.records import Entry
 from zoo.training.phases import Batch, Losses, Phase
 from zoo.training.recipe import Recipe
@@ -126,7 +126,7 @@ class Task(ABC):
         """
         model = modules["model"]
         options = dict(recipe.optimizer_options)
-        if recipe.precision == "16-mixed" and recipe.clip_norm is not None:
+        if recipe.precision == "16-mixed" and recipe.clip_norm is not None and takes_fused(recipe.optimizer):
             options.setdefault("fused", False)  # fused kernels unscale gradients themselves, too late to clip them
         optimizer = make_optimizer(recipe.optimizer, groups, lr=groups[0]["lr"], **options)
         return [
