@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from nlp.translation.attention import Attention, Score
 from nlp.translation.contract import Seq2SeqBatch, State
+from zoo.layers.attention import Attention, Score
 
 Cell = Literal["lstm", "gru"]
 AttentionKind = Literal["none", "bahdanau", "luong_dot", "luong_general", "luong_concat"]

@@ -1,4 +1,4 @@
-"""The sequence-to-sequence models: masks, causality, steps, attention by hand, and torch's own Transformer."""
+"""The sequence-to-sequence models: masks, causality, steps, recurrence by hand, and torch's own Transformer."""
 
 import copy
 import math
@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from nlp.translation.attention import Attention
 from nlp.translation.catalog import MODELS as ENTRIES
 from nlp.translation.contract import Seq2SeqBatch, map_tensors, select_hypotheses
 from nlp.translation.rnn import Seq2SeqRNN
@@ -103,54 +102,6 @@ def test_attention_adds_up_and_leaves_padding_out(model, batch):
     torch.testing.assert_close(weights.sum(2), torch.ones(4, 5).double())
     assert not weights[~batch.source_mask[:, None].expand_as(weights)].any()
     assert weights[0].std() > 1e-3  # no mere mean
-
-
-# -- Attention, by hand
-
-
-def attention(score: str) -> Attention:
-    found = Attention(score, query_width=2, memory_width=2, hidden=2)
-    with torch.no_grad():
-        for parameter in found.parameters():
-            parameter.zero_()
-    return found
-
-
-MEMORY = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [9.0, 9.0]]])
-MASK = torch.tensor([[True, True, False]])
-QUERY = torch.tensor([[[1.0, 0.5]]])
-
-
-def weigh(found: Attention) -> tuple[list[float], list[float]]:
-    context, weights = found(QUERY, MEMORY, found.keys(MEMORY), MASK)
-    return weights[0, 0].tolist(), context[0, 0].tolist()
-
-
-def test_dot_score_by_hand():
-    """Energies are 1 * 1 = 1 and 0.5 * 2 = 1: equal weights, and the context is the mean of the two."""
-    weights, context = weigh(attention("dot"))
-    assert weights == pytest.approx([0.5, 0.5, 0.0])
-    assert context == pytest.approx([0.5, 1.0])
-
-
-def test_general_score_by_hand():
-    """With W = [[0, 2], [1, 0]] the query becomes W q = (1, 1): energies 1 and 2."""
-    found = attention("general")
-    found.query.weight.data = torch.tensor([[0.0, 2.0], [1.0, 0.0]])
-    weights, _ = weigh(found)
-    assert weights == pytest.approx([1 / (1 + math.e), math.e / (1 + math.e), 0.0])
-
-
-@pytest.mark.parametrize("score", ["additive", "concat"])
-def test_additive_score_by_hand(score):
-    """v tanh(W q + U h) with W = identity, U the same, v = (3, 0): 3 tanh(1 + 1) and 3 tanh(1 + 0)."""
-    found = attention(score)
-    found.query.weight.data = torch.eye(2)
-    found.key.weight.data = torch.eye(2)
-    found.energy.weight.data = torch.tensor([[3.0, 0.0]])
-    first, second = math.exp(3 * math.tanh(2.0)), math.exp(3 * math.tanh(1.0))
-    weights, _ = weigh(found)
-    assert weights == pytest.approx([first / (first + second), second / (first + second), 0.0])
 
 
 def test_reverse_source_reads_each_sentence_from_its_end(batch):
