@@ -1,26 +1,19 @@
 """How good decoded sequences are: token loss, BLEU, chrF, exact matches, phoneme and word error rates.
 
-Source: BLEU from Papineni et al. 2002, doi:10.3115/1073083.1073135, and chrF from Popovic 2015,
-  doi:10.18653/v1/W15-3049, both as sacrebleu computes them (Post 2018, arXiv:1804.08771), whose signature is logged;
-  edit distance from Levenshtein 1966; of several right answers the closest counts, as in Yao and Zweig 2015,
-  arXiv:1506.00196, section 4.1.
+Source: token loss and perplexity, BLEU and chrF are those of zoo.metrics, of a decoder's batches; edit distance from
+  Levenshtein 1966; of several right answers the closest counts, as in Yao and Zweig 2015, arXiv:1506.00196, section
+  4.1.
 Differs from the papers: nothing known.
 """
 
-import functools
-import logging
-import math
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
-from zoo.metrics import ListMetric, Metric
+from zoo.metrics import text as text_metrics
+from zoo.metrics import tokens as token_metrics
 from zoo.metrics.base import undefined
-
-logger = logging.getLogger(__name__)
 
 # -- The right answers of each row: one text or several.
 References = Sequence[Sequence[str]]
@@ -38,103 +31,32 @@ class Decoded(NamedTuple):
     tokens: Tensor
 
 
-class TokenLoss(Metric):
+class TokenLoss(token_metrics.TokenLoss):
     """Mean negative log-likelihood of a target token given those before it, in nats."""
 
-    higher_is_better = False
-
-    def __init__(self) -> None:
-        zero = torch.zeros((), dtype=torch.float64)
-        super().__init__({"nats": zero, "tokens": zero.clone()})
-
     def update(self, outputs: Decoded, target: References) -> None:  # type: ignore[override]
-        sums = self._open(outputs.nats.device)
-        sums["nats"].add_(outputs.nats)
-        sums["tokens"].add_(outputs.tokens)
-
-    def compute(self) -> float:
-        tokens = self._sums["tokens"].item()
-        return self._sums["nats"].item() / tokens if tokens else undefined(self, "no token was seen")
+        self.add(outputs.nats, outputs.tokens)
 
 
-class Perplexity(TokenLoss):
+class Perplexity(TokenLoss, token_metrics.Perplexity):
     """The exponential of the token loss: between how many equally likely tokens the model chooses."""
 
-    def compute(self) -> float:
-        loss = super().compute()
-        return math.inf if loss > 700 else math.exp(loss)  # float64 ends at exp(709)
 
-
-class TextMetric(ListMetric):
+class TextMetric(text_metrics.TextMetric):
     """A metric of decoded texts against their right answers; `items` are pairs of these."""
 
-    items: list[tuple[str, tuple[str, ...]]]
-
-    def update(self, outputs: Decoded, target: References) -> None:
+    def update(self, outputs: Decoded, target: References) -> None:  # type: ignore[override]
         if outputs.texts is None:
             raise ValueError(f"{type(self).__name__} needs decoded texts, and none were decoded.")
-        self.items += [(text, tuple(answers)) for text, answers in zip(outputs.texts, target, strict=True)]
-
-    def compute(self) -> float:
-        """The value over all items."""
-        return self._value() if self.items else undefined(self, "no text was seen")
-
-    def _value(self) -> float:
-        raise NotImplementedError
+        super().update(outputs.texts, target)
 
 
-class SacreMetric(TextMetric):
-    """A corpus score of sacrebleu, 0..100; its signature is logged once."""
-
-    higher_is_better = True
-
-    def _library(self) -> Any:
-        raise NotImplementedError
-
-    def _value(self) -> float:
-        library = self._library()
-        texts, answers = zip(*self.items, strict=True)
-        score = float(library.corpus_score(list(texts), [list(stream) for stream in zip_longest(*answers)]).score)
-        tell_signature(type(self).__name__, str(library.get_signature()))
-        return score
-
-    def signature(self) -> str:
-        """What sacrebleu was told, in its own form; known once something was scored."""
-        library = self._library()
-        texts, answers = zip(*(self.items or [("", ("",))]), strict=True)
-        library.corpus_score(list(texts), [list(stream) for stream in zip_longest(*answers)])
-        return str(library.get_signature())
+class BLEU(TextMetric, text_metrics.BLEU):
+    """Corpus BLEU of decoded texts, 0..100."""
 
 
-class BLEU(SacreMetric):
-    """Corpus BLEU, of texts and right answers as they come: those of a word tokenizer have spaces around their marks.
-
-    lowercase: whether case is ignored; tokenize: sacrebleu's tokenizer, "13a" by default there.
-    """
-
-    def __init__(self, *, lowercase: bool = True, tokenize: str = "13a") -> None:
-        super().__init__()
-        self.lowercase = lowercase
-        self.tokenize = tokenize
-
-    def _library(self) -> Any:
-        from sacrebleu.metrics import BLEU as Library  # noqa: N811
-
-        # force: no warning of spaces before full stops, which the right answers have too
-        return Library(lowercase=self.lowercase, tokenize=self.tokenize, force=True)
-
-
-class ChrF(SacreMetric):
-    """Corpus chrF2: F-score of character n-grams up to 6."""
-
-    def __init__(self, *, lowercase: bool = True) -> None:
-        super().__init__()
-        self.lowercase = lowercase
-
-    def _library(self) -> Any:
-        from sacrebleu.metrics import CHRF
-
-        return CHRF(lowercase=self.lowercase)
+class ChrF(TextMetric, text_metrics.ChrF):
+    """Corpus chrF2 of decoded texts, 0..100."""
 
 
 class ExactMatch(TextMetric):
@@ -183,9 +105,3 @@ def edit_distance(one: Sequence[Any], other: Sequence[Any]) -> int:
         for place, right in enumerate(other, 1):
             diagonal, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, diagonal + (left != right))
     return row[-1]
-
-
-@functools.cache
-def tell_signature(metric: str, signature: str) -> None:
-    """Logs the signature of one of sacrebleu's metrics the first time that it is met."""
-    logger.info("%s by sacrebleu, signature %s", metric, signature)

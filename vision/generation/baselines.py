@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from vision.generation.frechet import FrechetDistance
 from zoo.data import Bundle, Source
 from zoo.data.randomness import isolated_generators, seed_everything_here
 from zoo.errors import DataError
+from zoo.metrics.frechet import FrechetDistance
 
 BATCH_SIZE = 250
 MOST_ROWS = 10_000  # training images that the normal distribution is fitted to

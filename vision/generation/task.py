@@ -16,14 +16,14 @@ from vision.data.listing import EXTENSIONS
 from vision.data.transforms import preprocessing_from
 from vision.generation.baselines import DRAWS, Draw, distance_of
 from vision.generation.features import RandomFeatures, load_classifier, num_features
-from vision.generation.frechet import FrechetDistance
 from vision.generation.gan import noise_of
 from vision.generation.rows import IMAGE_DIMS, Rows, hashes_of, rows_of
 from zoo.data import Bundle
 from zoo.errors import DataError
 from zoo.losses import gradient_penalty, make_adversarial_loss, r1_penalty
 from zoo.metrics import Metric
-from zoo.optim import Schedule, make_optimizer
+from zoo.metrics.frechet import FrechetDistance
+from zoo.optim import Schedule, make_optimizer, takes_fused
 from zoo.records import Entry, ImagePreprocessing
 from zoo.training import Batch, Inputs, Item, Losses, Phase, Prediction, Recipe, Task, evaluation_mode
 from zoo.training.task import ParameterGroups
@@ -139,7 +139,7 @@ class ImageGeneration(Task):
             "generator": functools.partial(self.generator_losses, generator, discriminator),
         }
         options = dict(recipe.optimizer_options)
-        if recipe.precision == "16-mixed" and recipe.clip_norm is not None:
+        if recipe.precision == "16-mixed" and recipe.clip_norm is not None and takes_fused(recipe.optimizer):
             options.setdefault("fused", False)  # fused kernels unscale gradients themselves, too late to clip them
         phases = []
         for name, every in (("discriminator", 1), ("generator", self.critic_steps)):

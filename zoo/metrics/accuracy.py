@@ -1,13 +1,25 @@
-"""The share of right answers, at the first guess or among the first k.
+"""The share of right answers: at the first guess, among the first k, or of answers yes and no at a threshold.
 
+Source: `ThresholdAccuracy` is `accuracy_thresh` of fastai, Howard and Gugger 2020, arXiv:2002.04688; the others own.
+Differs from the paper: nothing known.
 Shapes: B samples, C classes, * any further dimensions.
 """
+
+import math
 
 import torch
 from torch import Tensor
 
 from zoo.metrics.base import Metric, undefined
-from zoo.metrics.inputs import Inputs, check_inputs, check_scores, check_target, predicted_labels
+from zoo.metrics.inputs import (
+    Inputs,
+    check_inputs,
+    check_probabilities,
+    check_range,
+    check_scores,
+    check_target,
+    predicted_labels,
+)
 
 
 class Accuracy(Metric):
@@ -74,6 +86,49 @@ class Top5Accuracy(TopKAccuracy):
         super().__init__(k=5, inputs=inputs)
 
 
+class ThresholdAccuracy(Metric):
+    """Right answers yes and no over all of them, 0..1: for several labels of a sample, and for critics.
+
+    Outputs are scores of yes [B, *]. Targets are 0 or 1, either one for each score, or one for each sample [B], which
+    each of its scores is held against: those of a critic's patches, for instance.
+
+    threshold: the probability above which the answer is yes; logits are held against its log-odds.
+    inputs:    what `outputs` are.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, *, threshold: float = 0.5, inputs: Inputs = "logits") -> None:
+        check_inputs(inputs, allowed=("logits", "probabilities"))
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold is a probability in (0, 1); got {threshold}.")
+        super().__init__({"correct": torch.zeros((), dtype=torch.int64)})
+        self.threshold = threshold
+        self.inputs = inputs
+
+    def update(self, outputs: Tensor, target: Tensor) -> None:
+        check_target(target)
+        check_range(target, num_classes=2)
+        if target.shape not in (outputs.shape, outputs.shape[:1]):
+            raise ValueError(
+                f"Scores {list(outputs.shape)} need answers of the same shape, or one for each sample; "
+                f"got {list(target.shape)}."
+            )
+        least = self.threshold
+        if self.inputs == "probabilities":
+            check_probabilities(outputs)
+        else:
+            least = math.log(least / (1 - least))
+        answers = target.bool().reshape(target.shape + (1,) * (outputs.ndim - target.ndim))
+        self._open(outputs.device)["correct"].add_(((outputs > least) == answers).sum())
+        self._count += outputs.numel()
+
+    def compute(self) -> float:
+        if not self._count:
+            return undefined(self, "no sample was seen")
+        return self._sums["correct"].item() / self._count
+
+
 def accuracy(outputs: Tensor, target: Tensor, *, inputs: Inputs = "logits") -> float:
     """`Accuracy` of one batch."""
     metric = Accuracy(inputs=inputs)
@@ -84,5 +139,12 @@ def accuracy(outputs: Tensor, target: Tensor, *, inputs: Inputs = "logits") -> f
 def top_k_accuracy(outputs: Tensor, target: Tensor, *, k: int, inputs: Inputs = "logits") -> float:
     """`TopKAccuracy` of one batch."""
     metric = TopKAccuracy(k=k, inputs=inputs)
+    metric.update(outputs, target)
+    return metric.compute()
+
+
+def accuracy_thresh(outputs: Tensor, target: Tensor, *, threshold: float = 0.5, inputs: Inputs = "logits") -> float:
+    """`ThresholdAccuracy` of one batch."""
+    metric = ThresholdAccuracy(threshold=threshold, inputs=inputs)
     metric.update(outputs, target)
     return metric.compute()

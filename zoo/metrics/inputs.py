@@ -79,3 +79,15 @@ def check_probabilities(outputs: Tensor, *, class_dimension: bool = False) -> No
         worst = (outputs.detach().to(torch.float32).sum(1) - 1).abs().max().item()
         if worst > tolerance:
             raise ValueError(f"The probabilities of a sample must sum to 1; one sum is off by {worst:g}.")
+
+
+def check_range(target: Tensor, *, num_classes: int) -> None:
+    """Raises ValueError for labels outside 0..num_classes-1.
+
+    Only on the CPU: on other devices the host would have to wait for the answer.
+    """
+    if target.device.type != "cpu" or target.dtype == torch.bool or not target.numel():
+        return
+    low, high = target.aminmax()
+    if low < 0 or high >= num_classes:
+        raise ValueError(f"Targets must lie in 0..{num_classes - 1}; got {low.item()} to {high.item()}.")

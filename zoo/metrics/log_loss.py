@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.metrics.base import Metric, undefined
-from zoo.metrics.inputs import Inputs, check_inputs, check_probabilities, check_scores, check_target
+from zoo.metrics.inputs import Inputs, check_inputs, check_probabilities, check_range, check_scores, check_target
 
 
 class LogLoss(Metric):
@@ -32,7 +32,7 @@ class LogLoss(Metric):
         binary = outputs.shape == target.shape
         if not binary:
             check_scores(outputs, target)
-        _check_range(target, num_classes=2 if binary else outputs.shape[1])
+        check_range(target, num_classes=2 if binary else outputs.shape[1])
         if self.inputs == "probabilities":
             check_probabilities(outputs, class_dimension=not binary)
         outputs = outputs.detach()
@@ -70,12 +70,3 @@ def log_loss(outputs: Tensor, target: Tensor, *, inputs: Inputs = "logits") -> f
 def _clipped(probs: Tensor) -> Tensor:
     eps = torch.finfo(probs.dtype).eps
     return probs.clamp(eps, 1 - eps)
-
-
-def _check_range(target: Tensor, *, num_classes: int) -> None:
-    """Raises ValueError on the CPU; on other devices the host would have to wait, and `gather` reports it."""
-    if target.device.type != "cpu" or target.dtype == torch.bool or not target.numel():
-        return
-    low, high = target.aminmax()
-    if low < 0 or high >= num_classes:
-        raise ValueError(f"Targets must lie in 0..{num_classes - 1}; got {low.item()} to {high.item()}.")

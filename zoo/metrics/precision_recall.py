@@ -8,18 +8,16 @@ that does neither. Such a value is NaN, not 0. The "macro" and "weighted" averag
 warn of it, as scikit-learn does with zero_division=nan; where all classes are undefined, so is the average.
 """
 
-import warnings
 from abc import abstractmethod
-from typing import Literal, get_args
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from zoo.metrics.base import Metric, UndefinedMetricWarning, undefined
+from zoo.metrics.averages import Average, average_of, check_average, check_names, defined
+from zoo.metrics.base import Metric
 from zoo.metrics.confusion import check_no_strays, check_num_classes
 from zoo.metrics.inputs import Inputs, check_inputs, predicted_labels
-
-Average = Literal["binary", "micro", "macro", "weighted", "none"]
 
 
 class ClassRatio(Metric):
@@ -28,16 +26,23 @@ class ClassRatio(Metric):
     average: "binary" is the value of class 1 of two; "micro" adds the counts of all classes first; "macro" is the
              mean over classes; "weighted" the mean weighted by how often each class occurs; "none" all C values.
     inputs:  what `outputs` are; `predicted_labels` says which shapes they may have.
+    classes: C names, by which warnings call the classes; numbers where there are none.
     A label outside 0..C-1 raises ValueError in `compute`, when the counts leave the device.
     """
 
     higher_is_better = True
 
-    def __init__(self, *, num_classes: int, average: Average = "macro", inputs: Inputs = "logits") -> None:
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        average: Average = "macro",
+        inputs: Inputs = "logits",
+        classes: Sequence[str] | None = None,
+    ) -> None:
         check_inputs(inputs)
         check_num_classes(num_classes)
-        if average not in get_args(Average):
-            raise ValueError(f"average must be one of {', '.join(map(repr, get_args(Average)))}; got {average!r}.")
+        check_average(average)
         if average == "binary" and num_classes != 2:
             raise ValueError(f"average='binary' needs two classes, not {num_classes}. Choose 'macro', for instance.")
         # Row by row: right, predicted and true labels of each class; the last column takes labels out of range.
@@ -45,6 +50,7 @@ class ClassRatio(Metric):
         self.num_classes = num_classes
         self.average = average
         self.inputs = inputs
+        self.classes = check_names(classes, num_classes)
 
     def update(self, outputs: Tensor, target: Tensor) -> None:
         labels = self._in_range(predicted_labels(outputs, target, inputs=self.inputs))
@@ -60,19 +66,13 @@ class ClassRatio(Metric):
         check_no_strays(int(counts[1:, -1].sum()), self.num_classes)
         right, predicted, true = counts[:, :-1].double()
         above, below = self._ratio(right, predicted, true)
+        reason = f"its denominator is 0 (average={self.average!r})"
         if self.average == "micro":
-            return self._defined(above.sum() / below.sum())
+            return defined(above.sum() / below.sum(), self, reason)
         values = above / below  # [C], NaN from 0 / 0
         if self.average == "binary":
-            return self._defined(values[1])
-        if self.average == "none":
-            self._warn_of(values.isnan())
-            return values
-        weights = true if self.average == "weighted" else torch.ones_like(values)
-        left_out = values.isnan()
-        self._warn_of(left_out & (weights > 0) & ~left_out.all())
-        kept = torch.where(left_out, 0.0, weights)
-        return self._defined((values.nan_to_num(0.0) * kept).sum() / kept.sum())
+            return defined(values[1], self, reason)
+        return average_of(self, values, true, average=self.average, reason=reason, classes=self.classes)
 
     @abstractmethod
     def _ratio(self, right: Tensor, predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,22 +81,6 @@ class ClassRatio(Metric):
     def _in_range(self, labels: Tensor) -> Tensor:
         labels = labels.flatten().long()
         return torch.where((labels < 0) | (labels >= self.num_classes), self.num_classes, labels)
-
-    def _defined(self, value: Tensor) -> float:
-        if value.isnan():
-            return undefined(self, f"its denominator is 0 (average={self.average!r})")
-        return value.item()
-
-    def _warn_of(self, classes: Tensor) -> None:
-        if classes.any():
-            numbers = classes.nonzero().flatten().tolist()
-            shown = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
-            warnings.warn(
-                f"{type(self).__name__} is undefined for {len(numbers)} of {self.num_classes} classes ({shown}); "
-                "averages leave them out.",
-                UndefinedMetricWarning,
-                stacklevel=3,
-            )
 
 
 class Precision(ClassRatio):

@@ -1,16 +1,19 @@
-"""How far predicted values are from the true ones: RMSE, MAE and the coefficient of determination.
+"""How far predicted values are from the true ones: MSE, RMSE, MAE, RMSPE and the coefficient of determination.
 
-Source: Draper and Smith 1998, Applied Regression Analysis, 3rd ed., chapter 1.
+Source: Draper and Smith 1998, Applied Regression Analysis, 3rd ed., chapter 1; RMSPE from Hyndman and Koehler 2006,
+  Another look at measures of forecast accuracy, doi:10.1016/j.ijforecast.2006.03.001, section 2.
+Differs from the papers: RMSPE is a share, not in percent.
 Shapes: * any dimensions, each entry a value of its own.
 """
 
 import math
+import warnings
 from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
-from zoo.metrics.base import Metric, undefined
+from zoo.metrics.base import Metric, UndefinedMetricWarning, undefined
 
 
 class _ErrorMean(Metric):
@@ -44,14 +47,54 @@ class MAE(_ErrorMean):
         return errors.abs()
 
 
-class RMSE(_ErrorMean):
+class MSE(_ErrorMean):
+    """Mean squared error, in the squared unit of the targets."""
+
+    def _sizes(self, errors: Tensor) -> Tensor:
+        return errors.square()
+
+
+class RMSE(MSE):
     """Root of the mean squared error, in the unit of the targets. The root is taken once, over all that was seen."""
 
     def compute(self) -> float:
         return math.sqrt(super().compute())
 
-    def _sizes(self, errors: Tensor) -> Tensor:
-        return errors.square()
+
+class RMSPE(Metric):
+    """Root of the mean squared error relative to the targets: 0.1 is an error of a tenth of the true value.
+
+    A relative error of a target of 0 is undefined: such targets are left out, with a warning.
+    """
+
+    higher_is_better = False
+
+    def __init__(self) -> None:
+        super().__init__({"total": torch.zeros((), dtype=torch.float64), "zeros": torch.zeros((), dtype=torch.int64)})
+
+    def update(self, outputs: Tensor, target: Tensor) -> None:
+        check_values(outputs, target)
+        sums = self._open(outputs.device)
+        dtype = sums["total"].dtype
+        values = target.detach().to(dtype)
+        zero = values == 0
+        shares = (outputs.detach().to(dtype) - values) / torch.where(zero, 1.0, values)
+        sums["total"].add_(torch.where(zero, 0.0, shares).square().sum())
+        sums["zeros"].add_(zero.sum())
+        self._count += target.numel()
+
+    def compute(self) -> float:
+        zeros = int(self._sums["zeros"])
+        if self._count == zeros:
+            return undefined(self, "every target is 0" if zeros else "no value was seen")
+        if zeros:
+            warnings.warn(
+                f"{type(self).__name__} is undefined for {zeros} of {self._count} targets, which are 0; "
+                "they are left out.",
+                UndefinedMetricWarning,
+                stacklevel=2,
+            )
+        return math.sqrt(self._sums["total"].item() / (self._count - zeros))
 
 
 class R2(Metric):
@@ -88,6 +131,20 @@ class R2(Metric):
         if spread <= 1e-14 * self._sums["squares"].item():
             return undefined(self, "the targets are all equal")
         return 1 - self._sums["errors"].item() / spread
+
+
+def mse(outputs: Tensor, target: Tensor) -> float:
+    """`MSE` of one batch."""
+    metric = MSE()
+    metric.update(outputs, target)
+    return metric.compute()
+
+
+def rmspe(outputs: Tensor, target: Tensor) -> float:
+    """`RMSPE` of one batch."""
+    metric = RMSPE()
+    metric.update(outputs, target)
+    return metric.compute()
 
 
 def rmse(outputs: Tensor, target: Tensor) -> float:

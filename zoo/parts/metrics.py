@@ -5,6 +5,42 @@ from zoo.parts.table import Part, PartTable
 METRICS = PartTable(
     "metric",
     Part("accuracy", "zoo.metrics.accuracy:Accuracy", "own", "share of right labels"),
+    Part(
+        "accuracy_thresh",
+        "zoo.metrics.accuracy:ThresholdAccuracy",
+        "Howard and Gugger 2020, arXiv:2002.04688",
+        "share of right answers yes and no at a threshold",
+    ),
+    Part(
+        "average_precision",
+        "zoo.metrics.ranking:AveragePrecision",
+        "Manning et al. 2008, Introduction to Information Retrieval, section 8.4",
+        "area under the precision-recall curve, by steps",
+    ),
+    Part(
+        "bleu",
+        "zoo.metrics.text:BLEU",
+        "Papineni et al. 2002, doi:10.3115/1073083.1073135; sacrebleu, Post 2018, arXiv:1804.08771",
+        "precision of n-grams of texts, times a brevity penalty",
+    ),
+    Part(
+        "calibration_error",
+        "zoo.metrics.calibration:CalibrationError",
+        "Guo et al. 2017, arXiv:1706.04599, section 2",
+        "distance of confidence and accuracy, in bins of confidence",
+    ),
+    Part(
+        "cer",
+        "zoo.metrics.text:CER",
+        "Levenshtein 1966, Soviet Physics Doklady 10(8); as jiwer counts",
+        "edits of characters over the length of the right texts",
+    ),
+    Part(
+        "chrf",
+        "zoo.metrics.text:ChrF",
+        "Popovic 2015, doi:10.18653/v1/W15-3049; as sacrebleu computes it",
+        "F-score of character n-grams",
+    ),
     Part("confusion_matrix", "zoo.metrics.confusion:ConfusionMatrix", "own", "counts of true and predicted classes"),
     Part("dice", "zoo.metrics.overlap:Dice", "Dice 1945, doi:10.2307/1932409", "overlap over the mean size of regions"),
     Part(
@@ -12,6 +48,12 @@ METRICS = PartTable(
         "zoo.metrics.precision_recall:F1",
         "van Rijsbergen 1979, Information Retrieval, chapter 7",
         "harmonic mean of precision and recall",
+    ),
+    Part(
+        "fid",
+        "zoo.metrics.frechet:FrechetDistance",
+        "Heusel et al. 2017, arXiv:1706.08500, section 4",
+        "Frechet distance of drawn and real samples in the features of any network",
     ),
     Part(
         "iou",
@@ -32,6 +74,24 @@ METRICS = PartTable(
         "mean absolute error",
     ),
     Part(
+        "ms_ssim",
+        "zoo.metrics.images:MSSSIM",
+        "Wang et al. 2003, doi:10.1109/ACSSC.2003.1292216, equation 7",
+        "structural similarity of images at five scales",
+    ),
+    Part(
+        "mse",
+        "zoo.metrics.regression:MSE",
+        "Draper and Smith 1998, Applied Regression Analysis, chapter 1",
+        "mean squared error",
+    ),
+    Part(
+        "perplexity",
+        "zoo.metrics.tokens:Perplexity",
+        "Jelinek et al. 1977, doi:10.1121/1.2016299",
+        "exponential of the mean nats of a token",
+    ),
+    Part(
         "pixel_accuracy",
         "zoo.metrics.overlap:PixelAccuracy",
         "Everingham et al. 2010, doi:10.1007/s11263-009-0275-4",
@@ -48,6 +108,18 @@ METRICS = PartTable(
         "zoo.metrics.precision_recall:Precision",
         "van Rijsbergen 1979, Information Retrieval, chapter 7",
         "of those predicted, the share that are",
+    ),
+    Part(
+        "precision_recall_curve",
+        "zoo.metrics.ranking:PrecisionRecallCurve",
+        "Davis and Goadrich 2006, doi:10.1145/1143844.1143874",
+        "precision at each recall, with its threshold",
+    ),
+    Part(
+        "psnr",
+        "zoo.metrics.images:PSNR",
+        "Huynh-Thu and Ghanbari 2008, doi:10.1049/el:20080522",
+        "peak signal-to-noise ratio of images, dB",
     ),
     Part(
         "r2",
@@ -68,6 +140,36 @@ METRICS = PartTable(
         "root of the mean squared error",
     ),
     Part(
+        "rmspe",
+        "zoo.metrics.regression:RMSPE",
+        "Hyndman and Koehler 2006, doi:10.1016/j.ijforecast.2006.03.001, section 2",
+        "root of the mean squared error relative to the targets",
+    ),
+    Part(
+        "roc_auc",
+        "zoo.metrics.ranking:RocAuc",
+        "Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747",
+        "chance that yes scores above no",
+    ),
+    Part(
+        "roc_curve",
+        "zoo.metrics.ranking:RocCurve",
+        "Fawcett 2006, doi:10.1016/j.patrec.2005.10.010",
+        "true at each false positive rate, with its threshold",
+    ),
+    Part(
+        "ssim",
+        "zoo.metrics.images:SSIM",
+        "Wang et al. 2004, doi:10.1109/TIP.2003.819861, equation 13",
+        "structural similarity of images",
+    ),
+    Part(
+        "token_loss",
+        "zoo.metrics.tokens:TokenLoss",
+        "Jelinek et al. 1977, doi:10.1121/1.2016299",
+        "mean nats of a token",
+    ),
+    Part(
         "top5",
         "zoo.metrics.accuracy:Top5Accuracy",
         "Russakovsky et al. 2015, arXiv:1409.0575",
@@ -78,5 +180,11 @@ METRICS = PartTable(
         "zoo.metrics.accuracy:TopKAccuracy",
         "Russakovsky et al. 2015, arXiv:1409.0575",
         "share of targets among the k highest scores",
+    ),
+    Part(
+        "wer",
+        "zoo.metrics.text:WER",
+        "Levenshtein 1966, Soviet Physics Doklady 10(8); as jiwer counts",
+        "edits of words over the length of the right texts",
     ),
 )

@@ -16,9 +16,9 @@ from nlp.translation.metrics import (
     TokenLoss,
     WordErrorRate,
     edit_distance,
-    tell_signature,
 )
 from zoo.metrics import UndefinedMetricWarning
+from zoo.metrics.text import tell_signature
 
 TEXTS = ["A dog runs over the green grass.", "Two men talk", "nothing at all here now"]
 ANSWERS = [("A dog runs over green grass.",), ("Two men are talking .",), ("A woman sings here now .",)]
@@ -55,7 +55,7 @@ def test_texts_of_a_word_tokenizer_need_no_warning(caplog):
 def test_the_signature_is_told(caplog):
     """Fails if a figure is logged without what sacrebleu was told, or it is not said whose it is."""
     tell_signature.cache_clear()
-    with caplog.at_level("INFO", logger="nlp"):
+    with caplog.at_level("INFO", logger="zoo"):
         for metric in (BLEU(), ChrF(), BLEU()):
             update(metric, TEXTS, ANSWERS).compute()
     told = [record.getMessage().split("|")[0] for record in caplog.records if "signature" in record.getMessage()]

@@ -1,10 +1,20 @@
 """Accuracy and top-k accuracy against scikit-learn."""
 
+import math
+
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, top_k_accuracy_score
 
-from zoo.metrics import Accuracy, Top5Accuracy, accuracy, make_metric, top_k_accuracy
+from zoo.metrics import (
+    Accuracy,
+    Top5Accuracy,
+    UndefinedMetricWarning,
+    accuracy,
+    accuracy_thresh,
+    make_metric,
+    top_k_accuracy,
+)
 
 
 @pytest.mark.parametrize("inputs", ["logits", "probabilities", "labels"])
@@ -82,3 +92,44 @@ def test_outputs_are_never_guessed():
         Accuracy(inputs="scores")
     with pytest.raises(ValueError, match=r"squeeze\(1\)"):
         accuracy(torch.randn(2, 1), target)
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.5, 0.9])
+def test_answers_at_a_threshold_are_scikit_learns(threshold):
+    """Fails if logits are held against a probability, or the rate is of rows that are right in every label."""
+    torch.manual_seed(0)
+    logits, target = torch.randn(40, 6), torch.randint(2, (40, 6))
+    probs = logits.sigmoid()
+    expected = pytest.approx(accuracy_score(target.flatten(), (probs > threshold).flatten()))
+    assert accuracy_thresh(logits, target, threshold=threshold) == expected
+    assert accuracy_thresh(probs, target.bool(), threshold=threshold, inputs="probabilities") == expected
+    metric = make_metric("accuracy_thresh", threshold=threshold)
+    for rows in (slice(0, 3), slice(3, 3), slice(3, 40)):
+        metric.update(logits[rows], target[rows])
+    assert metric.compute() == expected
+
+
+def test_a_critics_patches_share_an_answer():
+    """Six of eight patches are right: fails if answers run along another dimension, which here has the same size."""
+    scores = torch.tensor([[[1.0, 1.0], [1.0, -1.0]], [[-1.0, -1.0], [1.0, -1.0]]])
+    assert accuracy_thresh(scores, torch.tensor([1, 0])) == 6 / 8
+    assert accuracy_thresh(scores, torch.tensor([0, 1])) == 2 / 8
+
+
+def test_thresholds_and_answers_are_checked():
+    with pytest.raises(ValueError, match="probability in"):
+        make_metric("accuracy_thresh", threshold=0.0)
+    with pytest.raises(ValueError, match=r"0\.\.1; got 0 to 2"):
+        accuracy_thresh(torch.zeros(3), torch.tensor([0, 1, 2]))
+    with pytest.raises(ValueError, match="one for each sample"):
+        accuracy_thresh(torch.zeros(3, 2), torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="inputs='logits'"):
+        accuracy_thresh(torch.tensor([3.0]), torch.tensor([1]), inputs="probabilities")
+    with pytest.warns(UndefinedMetricWarning):
+        assert math.isnan(accuracy_thresh(torch.zeros(0), torch.zeros(0, dtype=torch.int64)))
+
+
+def test_a_threshold_reads_nothing_back():
+    """Fails if an update makes a GPU's host wait: meta tensors have no values."""
+    metric = make_metric("accuracy_thresh")
+    metric.update(torch.empty(8, 3, device="meta"), torch.empty(8, dtype=torch.long, device="meta"))

@@ -81,6 +81,18 @@ def test_the_warning_names_the_classes():
         recall(LABELS, TARGET, num_classes=6, average="weighted", inputs="labels")
 
 
+def test_the_warning_calls_classes_by_name():
+    """Fails if a user must count through the classes, or names of other classes are taken."""
+    metric = make_metric("precision", num_classes=6, inputs="labels", classes=["a", "b", "c", "d", "e", "f"])
+    metric.update(LABELS, TARGET)
+    with pytest.warns(UndefinedMetricWarning, match=r"2 of 6 classes \(d, f\)"):
+        metric.compute()
+    with pytest.raises(ValueError, match="3 classes need as many names"):
+        make_metric("recall", num_classes=3, classes=["a", "b"])
+    with pytest.raises(ValueError, match="3 classes need as many names"):
+        Precision(num_classes=3, classes="abc")
+
+
 @pytest.mark.parametrize(
     ("labels", "target"), [([0, 3], [0, 1]), ([0, 1], [0, 3]), ([0, 1], [0, -1]), ([3, 1], [3, 1])]
 )

@@ -1,15 +1,18 @@
-"""RMSE, MAE and R2 against scikit-learn, by hand, over batches and processes, and far from zero."""
+"""MSE, RMSE, MAE, RMSPE and R2 against scikit-learn and NumPy, by hand, over batches and processes, far from zero."""
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-from zoo.metrics import MAE, R2, RMSE, UndefinedMetricWarning, mae, make_metric, r2, rmse
+from zoo.metrics import MAE, MSE, R2, RMSE, RMSPE, UndefinedMetricWarning, mae, make_metric, mse, r2, rmse, rmspe
 
-NAMES = ("rmse", "mae", "r2")
+NAMES = ("rmse", "mae", "r2", "mse", "rmspe")
 REFERENCES = {
+    "mse": lambda outputs, target: mean_squared_error(target, outputs),
+    "rmspe": lambda outputs, target: np.sqrt(np.mean(np.square((target - outputs) / target))),
     "rmse": lambda outputs, target: math.sqrt(mean_squared_error(target, outputs)),
     "mae": lambda outputs, target: mean_absolute_error(target, outputs),
     "r2": lambda outputs, target: r2_score(target, outputs),
@@ -57,7 +60,10 @@ def test_by_hand():
     """Errors 1 and -3 of the targets 0 and 4: fails if MAE is signed, RMSE has no root, or R2 divides by n - 1."""
     outputs, target = torch.tensor([1.0, 1.0]), torch.tensor([0.0, 4.0])
     assert mae(outputs, target) == 2
+    assert mse(outputs, target) == 5
     assert rmse(outputs, target) == pytest.approx(math.sqrt(5))
+    with pytest.warns(UndefinedMetricWarning):
+        assert rmspe(outputs, target) == 3 / 4
     assert r2(outputs, target) == pytest.approx(1 - 10 / 8)
 
 
@@ -79,7 +85,7 @@ def test_bfloat16_and_gradients(name):
     assert metric.compute() == pytest.approx(REFERENCES[name](outputs.double().numpy(), target.double().numpy()))
 
 
-@pytest.mark.parametrize("metric", [RMSE, MAE, R2])
+@pytest.mark.parametrize("metric", [RMSE, MAE, R2, MSE, RMSPE])
 def test_what_is_undefined(metric):
     """Fails if nothing seen reads as a perfect score."""
     with pytest.warns(UndefinedMetricWarning, match="value"):
@@ -103,10 +109,20 @@ def test_shapes_are_not_broadcast(name):
 
 def test_which_way_is_better():
     """Fails if early stopping would keep the worst epoch."""
-    assert [make_metric(name).higher_is_better for name in NAMES] == [False, False, True]
+    assert [make_metric(name).higher_is_better for name in NAMES] == [False, False, True, False, False]
 
 
 def test_update_reads_nothing_back():
     """Fails if an update makes a GPU's host wait: meta tensors have no values."""
     for name in NAMES:
         make_metric(name).update(torch.empty(8, device="meta"), torch.empty(8, device="meta"))
+
+
+def test_relative_errors_of_zeros_are_left_out_and_told():
+    """Fails if a target of 0 makes the value infinite, counts as right, or is left out in silence."""
+    outputs, target = torch.tensor([1.1, 1.8, 5.0, -3.3]), torch.tensor([1.0, 2.0, 0.0, -3.0])
+    expected = pytest.approx(math.sqrt((0.01 + 0.01 + 0.01) / 3), rel=1e-6)
+    with pytest.warns(UndefinedMetricWarning, match="1 of 4 targets, which are 0"):
+        assert rmspe(outputs, target) == expected
+    with pytest.warns(UndefinedMetricWarning, match="every target is 0"):
+        assert math.isnan(rmspe(outputs[2:3], target[2:3]))

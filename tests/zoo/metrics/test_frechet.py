@@ -1,14 +1,12 @@
-"""The Frechet distance: closed forms, scipy's square root of a matrix, sums over batches and processes; features."""
+"""The Frechet distance: closed forms, scipy's square root of a matrix, sums over batches and processes."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from vision.generation.features import ClassifierFeatures, RandomFeatures, num_features
-from vision.generation.frechet import FrechetDistance, frechet_distance
-from zoo.metrics import UndefinedMetricWarning
-from zoo.records import ImagePreprocessing
+from zoo.metrics import UndefinedMetricWarning, make_metric
+from zoo.metrics.frechet import FrechetDistance, frechet_distance
 
 
 def distance(drawn, real):
@@ -108,49 +106,26 @@ def test_shapes_that_do_not_fit(drawn, real):
         FrechetDistance(num_features=3).update(torch.zeros(drawn), torch.zeros(real))
 
 
-# -- Features
-
-
-class Classifier(nn.Module):
-    """Gives the mean colour to a linear head, so that features can be told by hand."""
-
-    classifier = "head"
-
-    def __init__(self):
-        super().__init__()
-        self.head = nn.Linear(3, 2)
+class Brightness(nn.Module):
+    """Images to their mean of each channel; in training mode to noise."""
 
     def forward(self, images):
-        self.seen = images
-        return self.head(images.mean((2, 3)))
+        return torch.randn(len(images), 3) if self.training else images.mean((2, 3))
 
 
-def test_a_classifiers_features_are_what_its_head_sees():
-    """By hand: grey 0.2 in -1..1 is 0.6 in 0..1, and (0.6 - 0.5) / 0.25 = 0.4; fails if the scales are mixed up."""
-    preprocessing = ImagePreprocessing(size=(6, 6), resize=6, mean=(0.5, 0.5, 0.1), std=(0.25, 0.5, 0.5))
-    network = ClassifierFeatures(Classifier(), preprocessing)
-    features = network(torch.full((2, 1, 4, 4), 0.2))
-    torch.testing.assert_close(features, torch.tensor([[0.4, 0.2, 1.0]] * 2))
-    assert network.classifier.seen.shape == (2, 3, 6, 6)
-    assert num_features(network, (1, 4, 4)) == 3
-    assert not network.classifier.head._forward_pre_hooks
-
-
-def test_colour_images_for_a_grey_classifier():
-    network = ClassifierFeatures(
-        nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), ImagePreprocessing(size=(2, 2), resize=2, mean=(0.0,), std=(1.0,))
-    )
-    images = torch.tensor([-1.0, 0.0, 1.0])[None, :, None, None].expand(1, 3, 2, 2)
-    torch.testing.assert_close(network(images), torch.full((1, 4), 0.5))
-
-
-def test_random_features_are_always_the_same():
-    """Fails if they come from torch's own generator: FIDs of two runs would not compare."""
-    state = torch.get_rng_state()
-    one, two = RandomFeatures(channels=1), RandomFeatures(channels=1)
-    assert torch.equal(torch.get_rng_state(), state)
-    images = torch.randn(3, 1, 16, 16)
-    torch.testing.assert_close(one(images), two(images))
-    assert num_features(one, (1, 16, 16)) == 128
-    assert one(images).std(0).min() >= 0
-    assert (one(images).std(0) > 0.01).float().mean() > 0.9
+def test_features_are_the_extractors():
+    """Fails if the extractor runs in training mode, is left in evaluation mode, or its gradients are kept."""
+    torch.manual_seed(0)
+    drawn, real = torch.rand(40, 3, 4, 4), torch.rand(40, 3, 4, 4) + 0.2
+    extractor = Brightness()
+    metric = make_metric("fid", num_features=3, extractor=extractor)
+    metric.update(drawn.requires_grad_(), real)
+    assert extractor.training
+    assert not any(state.requires_grad for state in metric.state_dict().values())
+    expected = distance(drawn.detach().mean((2, 3)), real.mean((2, 3)))
+    assert metric.compute() == pytest.approx(expected, rel=1e-9)
+    called = make_metric("fid", num_features=3, extractor=lambda images: images.mean((2, 3)))
+    called.update(drawn, real)
+    assert called.compute() == pytest.approx(expected, rel=1e-9)
+    with pytest.raises(ValueError, match=r"\[B, 2\]"):
+        make_metric("fid", num_features=2, extractor=extractor).update(drawn, real)

@@ -6,11 +6,14 @@ needs no complex numbers; features are any network's, not Inception's alone.
 Shapes: B rows of a batch, D features.
 """
 
-import torch
-from torch import Tensor
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
-from zoo.metrics import Metric
-from zoo.metrics.base import undefined
+import torch
+from torch import Tensor, nn
+
+from zoo.metrics.base import Metric, undefined
+from zoo.modes import evaluation_mode
 
 
 class FrechetDistance(Metric):
@@ -18,11 +21,16 @@ class FrechetDistance(Metric):
 
     Outputs are features of drawn samples [B, D], targets of as many real ones. The value is in squared units of the
     features. It is too large for few samples, the more so the more features there are: compare values of equally many.
+
+    num_features: D.
+    extractor:    what makes features [B, D] of samples, such as a classifier without its head; then outputs are drawn
+                  samples and targets real ones. It is called in evaluation mode, without gradients, and must lie on
+                  their device. None where features are handed over.
     """
 
     higher_is_better = False
 
-    def __init__(self, *, num_features: int) -> None:
+    def __init__(self, *, num_features: int, extractor: Callable[[Tensor], Tensor] | None = None) -> None:
         if num_features < 1:
             raise ValueError(f"num_features is {num_features}; at least 1 is needed.")
         shape, dtype = num_features, torch.float64
@@ -34,8 +42,12 @@ class FrechetDistance(Metric):
             }
         )
         self.num_features = num_features
+        self.extractor = extractor
 
     def update(self, outputs: Tensor, target: Tensor) -> None:
+        if self.extractor is not None:
+            with torch.no_grad(), self._mode():
+                outputs, target = self.extractor(outputs), self.extractor(target)
         for features in (outputs, target):
             if features.ndim != 2 or features.shape[1] != self.num_features or len(features) != len(target):
                 raise ValueError(
@@ -58,6 +70,9 @@ class FrechetDistance(Metric):
             mean = total / self._count
             moments += [mean, (products - torch.outer(total, mean)) / (self._count - 1)]
         return frechet_distance(*moments)
+
+    def _mode(self) -> AbstractContextManager[None]:
+        return evaluation_mode(self.extractor) if isinstance(self.extractor, nn.Module) else nullcontext()
 
 
 def frechet_distance(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor) -> float:
