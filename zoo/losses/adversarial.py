@@ -1,23 +1,24 @@
 """Losses of two players: a generator that draws samples and a discriminator (or critic) that scores them.
 
 Source: "minimax" and "non_saturating" from Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1 and section 3; "hinge"
-from Lim and Ye 2017, arXiv:1705.02894, equations 11 and 12; "wasserstein" from Arjovsky et al. 2017, arXiv:1701.07875,
-algorithm 1; the gradient penalty from Gulrajani et al. 2017, arXiv:1704.00028, algorithm 1; R1 from Mescheder et al.
-2018, arXiv:1801.04406, equation 9.
+from Lim and Ye 2017, arXiv:1705.02894, equations 11 and 12; "least_squares" from Mao et al. 2016, arXiv:1611.04076,
+equation 2; "wasserstein" from Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1; the gradient penalty from Gulrajani
+et al. 2017, arXiv:1704.00028, algorithm 1; R1 from Mescheder et al. 2018, arXiv:1801.04406, equation 9.
 Differs from the paper: every loss is minimised and has means over the batch; discriminators give logits, not
 probabilities, so that nothing overflows; `r1_penalty` leaves the factor gamma / 2 to the caller.
 Shapes: B samples of any shape [*].
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.errors import check_name
+from zoo.losses.common import precise, shape_of
+from zoo.parts.losses import ADVERSARIAL_LOSSES
 
 Critic = Callable[[Tensor], Tensor]
 
@@ -68,23 +69,50 @@ def score_generator_loss(drawn: Tensor) -> Tensor:
     return -_scores(drawn).mean()
 
 
-ADVERSARIAL_LOSSES: Mapping[str, AdversarialLoss] = MappingProxyType(
-    {
-        "hinge": AdversarialLoss(hinge_discriminator_loss, score_generator_loss),
-        "minimax": AdversarialLoss(logistic_discriminator_loss, minimax_generator_loss),
-        "non_saturating": AdversarialLoss(logistic_discriminator_loss, non_saturating_generator_loss),
-        "wasserstein": AdversarialLoss(critic_loss, score_generator_loss),
-    }
-)
+def hinge() -> AdversarialLoss:
+    """Margins on both sides of 0, the generator by its plain score."""
+    return AdversarialLoss(hinge_discriminator_loss, score_generator_loss)
 
 
-def make_adversarial_loss(name: str) -> AdversarialLoss:
-    """The losses of both players called `name`.
+def least_squares(*, real: float = 1.0, drawn: float = 0.0, wanted: float = 1.0) -> AdversarialLoss:
+    """Squared distances of scores from three values, halved.
 
-    Raises: UnknownNameError with the nearest names.
+    real, drawn: what the discriminator should give to real and to drawn samples.
+    wanted:      what the generator wants it to give to drawn ones.
     """
-    check_name("adversarial loss", name, ADVERSARIAL_LOSSES)
-    return ADVERSARIAL_LOSSES[name]
+
+    def discriminator(real_scores: Tensor, drawn_scores: Tensor) -> Tensor:
+        missed = (_scores(real_scores) - real).square().mean() + (_scores(drawn_scores) - drawn).square().mean()
+        return missed / 2
+
+    def generator(drawn_scores: Tensor) -> Tensor:
+        return (_scores(drawn_scores) - wanted).square().mean() / 2
+
+    return AdversarialLoss(discriminator, generator)
+
+
+def minimax() -> AdversarialLoss:
+    """One objective, which the discriminator raises and the generator lowers."""
+    return AdversarialLoss(logistic_discriminator_loss, minimax_generator_loss)
+
+
+def non_saturating() -> AdversarialLoss:
+    """The same discriminator, the generator by the logarithm of the probability "real"."""
+    return AdversarialLoss(logistic_discriminator_loss, non_saturating_generator_loss)
+
+
+def wasserstein() -> AdversarialLoss:
+    """Differences of mean scores; the critic needs `gradient_penalty` added to its loss, or clipped weights."""
+    return AdversarialLoss(critic_loss, score_generator_loss)
+
+
+def make_adversarial_loss(name: str, **options: Any) -> AdversarialLoss:
+    """The losses of both players called `name` in `zoo.parts.losses.ADVERSARIAL_LOSSES`.
+
+    Raises: UnknownNameError or UnknownArgumentError with the nearest names.
+    """
+    made: AdversarialLoss = ADVERSARIAL_LOSSES.make(name, **options)
+    return made
 
 
 def gradient_penalty(critic: Critic, real: Tensor, drawn: Tensor, *, shares: Tensor | None = None) -> Tensor:
@@ -124,9 +152,11 @@ def _gradient(critic: Critic, points: Tensor) -> Tensor:
     with torch.enable_grad():
         scores = _scores(critic(points))
         if scores.shape != (len(points),):
-            raise ValueError(f"The critic must give one score for each of {len(points)} samples; got {_text(scores)}.")
+            raise ValueError(
+                f"The critic must give one score for each of {len(points)} samples; got {shape_of(scores)}."
+            )
         (gradient,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
-    return gradient.flatten(1).to(_precise(gradient))
+    return gradient.flatten(1).to(precise(gradient))
 
 
 def _scores(scores: Tensor) -> Tensor:
@@ -135,14 +165,6 @@ def _scores(scores: Tensor) -> Tensor:
         raise TypeError(f"Scores must be floating point; got {scores.dtype}.")
     if scores.ndim != 1 or not len(scores):
         raise ValueError(
-            f"Scores must be [B], one for each sample; got {_text(scores)}. Flatten them: scores.flatten()."
+            f"Scores must be [B], one for each sample; got {shape_of(scores)}. Flatten them: scores.flatten()."
         )
-    return scores.to(_precise(scores))
-
-
-def _precise(values: Tensor) -> torch.dtype:
-    return torch.float64 if values.dtype == torch.float64 else torch.float32
-
-
-def _text(tensor: Tensor) -> str:
-    return str(list(tensor.shape))
+    return scores.to(precise(scores))

@@ -1,20 +1,23 @@
 """Losses of classifiers, from raw logits.
 
 Source: the negative log-likelihood of a softmax or logistic model (Bishop 2006, Pattern Recognition and Machine
-Learning, sections 4.3.2 and 4.3.4); label smoothing from Szegedy et al. 2016, arXiv:1512.00567, section 7.
+Learning, sections 4.3.2 and 4.3.4), which is likelihood maximised as in Fisher 1922, doi:10.1098/rsta.1922.0009; label
+smoothing from Szegedy et al. 2016, arXiv:1512.00567, section 7.
 Differs from the paper: nothing known.
 Shapes: B samples, C classes, * any further dimensions, such as H, W of an image.
 """
 
 import functools
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Reduction = Literal["mean", "sum", "none"]
+from zoo.losses.common import Reduction, check_floating, precise, shape_of
+
+IGNORED = -100  # what torch leaves out
+LARGEST_LOG_PROB = 0.01  # above 0 by the rounding of bf16
 
 
 def cross_entropy(
@@ -38,23 +41,23 @@ def cross_entropy(
     Raises:          ValueError or TypeError if shapes, dtypes or ranges do not fit; a class index out of range is
                      an error on the CPU at once, on other devices when they report it.
     """
-    _check_logits(logits, dimensions=2)
+    check_classes(logits)
     _check_smoothing(label_smoothing)
     num_classes = logits.shape[1]
     if target.is_floating_point():
         if target.shape != logits.shape:
             raise ValueError(
                 f"Floating-point targets are class probabilities and need the shape of the logits, "
-                f"{_text(logits)}; got {_text(target)}. Class indices must be integers: target.long()."
+                f"{shape_of(logits)}; got {shape_of(target)}. Class indices must be integers: target.long()."
             )
-        target = target.to(_precise(logits))
+        target = target.to(precise(logits))
     else:
-        _check_indices(logits, target)
+        check_indices(logits, target)
         target = target.long()
-    weight = None if class_weights is None else _weights(class_weights, logits, num_classes)
+    weight = None if class_weights is None else weights_of(class_weights, logits)
     try:
         return F.cross_entropy(
-            logits.to(_precise(logits)),
+            logits.to(precise(logits)),
             target,
             weight=weight,
             ignore_index=ignore_index,
@@ -86,49 +89,68 @@ def binary_cross_entropy(
     Raises:          ValueError or TypeError if shapes, dtypes or ranges do not fit; the range of `target` is
                      checked on the CPU only, since other devices would have to wait for it.
     """
-    _check_logits(logits, dimensions=0)
+    check_floating("Logits", logits)
     _check_smoothing(label_smoothing)
     if target.shape != logits.shape:
         raise ValueError(
-            f"Logits and target need the same shape; got {_text(logits)} and {_text(target)}. "
+            f"Logits and target need the same shape; got {shape_of(logits)} and {shape_of(target)}. "
             "For logits of one column use logits.squeeze(1)."
         )
     if target.device.type == "cpu" and target.dtype != torch.bool and target.numel():
         low, high = target.aminmax()
         if not (low >= 0 and high <= 1):
             raise ValueError(f"Targets must lie in 0..1; got values from {low.item()} to {high.item()}.")
-    precise = _precise(logits)
-    target = target.to(precise)
+    dtype = precise(logits)
+    target = target.to(dtype)
     if label_smoothing:
         target = target * (1 - label_smoothing) + label_smoothing / 2
     weight = None
     if isinstance(positive_weight, Tensor):
         _check_device("positive_weight", positive_weight, logits)
-        weight = positive_weight.to(precise)
+        weight = positive_weight.to(dtype)
     elif positive_weight is not None:
-        weight = _constant((positive_weight,), logits.device, precise)
-    return F.binary_cross_entropy_with_logits(logits.to(precise), target, pos_weight=weight, reduction=reduction)
+        weight = _constant((positive_weight,), logits.device, dtype)
+    return F.binary_cross_entropy_with_logits(logits.to(dtype), target, pos_weight=weight, reduction=reduction)
 
 
-def _precise(logits: Tensor) -> torch.dtype:
-    """The dtype to compute in: bf16 and fp16 keep too few digits for a log-sum-exp."""
-    return torch.float64 if logits.dtype == torch.float64 else torch.float32
+def nll(
+    log_probs: Tensor,
+    target: Tensor,
+    *,
+    class_weights: Tensor | Sequence[float] | None = None,
+    reduction: Reduction = "mean",
+    ignore_index: int = -100,
+) -> Tensor:
+    """Negative log-likelihood in nats of models that give logarithms of probabilities, computed in float32 at least.
+
+    log_probs: [B, C, *] from 0 down, as log_softmax gives them: for logits take `cross_entropy`, since nothing here
+               makes their exponentials add up to 1. Values above 0 are refused on the CPU.
+    Other arguments, result and errors as for `cross_entropy` of class indices.
+    """
+    check_classes(log_probs, name="Log-probabilities")
+    target, counted = counted_indices(log_probs, target, ignore_index)
+    if log_probs.device.type == "cpu" and log_probs.numel() and log_probs.max() > LARGEST_LOG_PROB:
+        raise ValueError(
+            f"Log-probabilities lie at 0 or below; got {log_probs.max().item()}. For logits use cross_entropy."
+        )
+    weight = None if class_weights is None else weights_of(class_weights, log_probs)
+    index = torch.where(counted, target, IGNORED)
+    return F.nll_loss(log_probs.to(precise(log_probs)), index, weight=weight, ignore_index=IGNORED, reduction=reduction)
 
 
-def _text(tensor: Tensor) -> str:
-    return str(list(tensor.shape))
+def check_classes(logits: Tensor, *, name: str = "Logits") -> None:
+    """Raises TypeError or ValueError unless `logits` are floating point [B, C, *]."""
+    check_floating(name, logits)
+    if logits.ndim < 2:
+        raise ValueError(
+            f"{name} must be [B, C, *]; got {shape_of(logits)}. Add a batch dimension: logits.unsqueeze(0)."
+        )
 
 
-def _check_logits(logits: Tensor, *, dimensions: int) -> None:
-    if not logits.is_floating_point():
-        raise TypeError(f"Logits must be floating point; got {logits.dtype}.")
-    if logits.ndim < dimensions:
-        raise ValueError(f"Logits must be [B, C, *]; got {_text(logits)}. Add a batch dimension: logits.unsqueeze(0).")
-
-
-def _check_indices(logits: Tensor, target: Tensor) -> None:
-    if target.dtype == torch.bool or target.is_complex():
-        raise TypeError(f"Class indices must be integers; got {target.dtype}.")
+def check_indices(logits: Tensor, target: Tensor) -> None:
+    """Raises TypeError or ValueError unless `target` is integers [B, *] to `logits` [B, C, *]."""
+    if target.is_floating_point() or target.dtype == torch.bool or target.is_complex():
+        raise TypeError(f"Class indices must be integers; got {target.dtype}. Use target.long().")
     expected = logits.shape[:1] + logits.shape[2:]
     if target.shape == expected:
         return
@@ -139,8 +161,30 @@ def _check_indices(logits: Tensor, target: Tensor) -> None:
     else:
         remedy = "Classes are dimension 1 of the logits."
     raise ValueError(
-        f"Logits {_text(logits)} need class indices of shape {list(expected)}; got {_text(target)}. {remedy}"
+        f"Logits {shape_of(logits)} need class indices of shape {list(expected)}; got {shape_of(target)}. {remedy}"
     )
+
+
+def counted_indices(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """Class indices int64 [B, *] with 0 where they are ignored, and which of them count, bool [B, *].
+
+    Raises: TypeError or ValueError if they do not fit logits [B, C, *]; one out of range is an error on the CPU.
+    """
+    check_indices(logits, target)
+    return counted_classes(target, logits.shape[1], ignore_index)
+
+
+def counted_classes(target: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """Class indices int64 [*] with 0 where they are ignored, and which of them count, bool [*].
+
+    target: [*] integers or bool.
+    Raises: ValueError on the CPU for an index outside 0..`num_classes` - 1.
+    """
+    target = target.long()
+    counted = target != ignore_index
+    if target.device.type == "cpu" and not bool(((target >= 0) & (target < num_classes) | ~counted).all()):
+        raise ValueError(f"A class index lies outside 0..{num_classes - 1} and is not ignore_index={ignore_index}.")
+    return torch.where(counted, target, 0), counted
 
 
 def _check_smoothing(label_smoothing: float) -> None:
@@ -155,15 +199,20 @@ def _check_device(name: str, tensor: Tensor, logits: Tensor) -> None:
         )
 
 
-def _weights(class_weights: Tensor | Sequence[float], logits: Tensor, num_classes: int) -> Tensor:
+def weights_of(class_weights: Tensor | Sequence[float], logits: Tensor) -> Tensor:
+    """One weight for each class of logits [B, C, *], as a tensor [C] beside them.
+
+    Raises: ValueError for another number of weights, or a tensor on another device.
+    """
+    num_classes = logits.shape[1]
     if len(class_weights) != num_classes:
         raise ValueError(
             f"class_weights must hold {num_classes} numbers, one for each class; got {len(class_weights)}."
         )
     if isinstance(class_weights, Tensor):
         _check_device("class_weights", class_weights, logits)
-        return class_weights.to(_precise(logits))
-    return _constant(tuple(class_weights), logits.device, _precise(logits))
+        return class_weights.to(precise(logits))
+    return _constant(tuple(class_weights), logits.device, precise(logits))
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,8 +1,8 @@
 """Losses by the overlap of two sets, for segmentation, from raw logits.
 
 Source: soft Dice, Milletari et al. 2016, arXiv:1606.04797, section 3 (with plain sums in the denominator, as
-  Drozdzal et al. 2016, arXiv:1608.04117); Tversky, Salehi et al. 2017, arXiv:1706.05721, equation 2; Dice with
-  cross-entropy, Isensee et al. 2018, arXiv:1809.10486, section 2.2.
+  Drozdzal et al. 2016, arXiv:1608.04117); Tversky, Salehi et al. 2017, arXiv:1706.05721, the
+  definition of T(alpha, beta); Dice with cross-entropy, Isensee et al. 2018, arXiv:1809.10486, Training Procedure.
 Differs from the paper: counts are summed over the whole batch; classes that the batch does not show are left out of the
   mean, because their overlap is 0 whatever is predicted.
 Shapes: B samples, C classes, * any further dimensions, such as H, W of an image.
@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.losses.classification import cross_entropy
+from zoo.losses.classification import counted_classes, cross_entropy
+from zoo.losses.common import flat, precise
 
 IGNORE_INDEX = 255
 """The class index of targets that count nothing, as Pascal VOC has it."""
@@ -98,19 +99,14 @@ def _memberships(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Ten
         )
     if not binary and logits.shape[1] == 1:
         raise ValueError("Logits of one column would be sure of class 0 everywhere. For yes or no: logits.squeeze(1).")
-    precise = torch.float64 if logits.dtype == torch.float64 else torch.float32
-    logits = logits.to(precise)
-    target = target.long()
-    counted = target != ignore_index
-    num_classes = 2 if binary else logits.shape[1]
-    if target.device.type == "cpu" and not bool(((target >= 0) & (target < num_classes) | ~counted).all()):
-        raise ValueError(f"A class index lies outside 0..{num_classes - 1} and is not ignore_index={ignore_index}.")
+    dtype = precise(logits)
+    logits = logits.to(dtype)
+    target, counted = counted_classes(target, 2 if binary else logits.shape[1], ignore_index)
     if binary:
-        probs = logits.sigmoid()[:, None].flatten(2) if logits.ndim > 1 else logits.sigmoid()[:, None, None]
-        onehot = (target == 1).to(precise).reshape(probs.shape)
+        probs = flat(logits.sigmoid(), 1)[:, None]
+        onehot = flat((target == 1).to(dtype), 1)[:, None]
     else:
-        probs = logits.softmax(1).flatten(2) if logits.ndim > 2 else logits.softmax(1)[..., None]
-        index = torch.where(counted, target, 0).reshape(len(probs), 1, -1)
-        onehot = torch.zeros_like(probs).scatter_(1, index, 1.0)
-    weight = counted.to(precise).reshape(len(probs), 1, -1)
+        probs = flat(logits.softmax(1), 2)
+        onehot = torch.zeros_like(probs).scatter_(1, flat(target, 1)[:, None], 1.0)
+    weight = flat(counted.to(dtype), 1)[:, None]
     return probs * weight, onehot * weight

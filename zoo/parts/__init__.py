@@ -6,7 +6,17 @@ from zoo.parts.balancing import BALANCING
 from zoo.parts.ensembles import ENSEMBLES
 from zoo.parts.initialisations import INITIALISATIONS
 from zoo.parts.layers import LAYERS
-from zoo.parts.losses import LOSSES
+from zoo.parts.losses import (
+    ADVERSARIAL_LOSSES,
+    BOX_LOSSES,
+    CRITIC_PENALTIES,
+    DISTILLATION_LOSSES,
+    EMBEDDING_LOSSES,
+    FEATURE_LOSSES,
+    IMAGE_PRIORS,
+    LOSSES,
+    SEQUENCE_LOSSES,
+)
 from zoo.parts.metrics import METRICS
 from zoo.parts.normalisations import NORMALISATIONS
 from zoo.parts.optimizers import OPTIMIZERS
@@ -22,6 +32,14 @@ CORE_TABLES: tuple[PartTable, ...] = (
     LAYERS,
     INITIALISATIONS,
     LOSSES,
+    EMBEDDING_LOSSES,
+    SEQUENCE_LOSSES,
+    BOX_LOSSES,
+    DISTILLATION_LOSSES,
+    FEATURE_LOSSES,
+    IMAGE_PRIORS,
+    ADVERSARIAL_LOSSES,
+    CRITIC_PENALTIES,
     METRICS,
     OPTIMIZERS,
     SCHEDULES,

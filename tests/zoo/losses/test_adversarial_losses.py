@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo.errors import UnknownNameError
-from zoo.losses import ADVERSARIAL_LOSSES, gradient_penalty, make_adversarial_loss, r1_penalty
+from zoo.errors import UnknownArgumentError, UnknownNameError
+from zoo.losses import ADVERSARIAL_LOSSES, CRITIC_PENALTIES, gradient_penalty, make_adversarial_loss, r1_penalty
 
 REAL, DRAWN = torch.tensor([0.0, 2.0]), torch.tensor([-0.5, 3.0])
 BY_HAND = {
@@ -23,12 +23,14 @@ BY_HAND = {
         -(math.log(1 + math.exp(-0.5)) + math.log(1 + math.exp(3))) / 2,
     ),
     "hinge": ((1 + 0) / 2 + (0.5 + 4) / 2, -1.25),
+    # ((0 - 1)^2 + (2 - 1)^2) / 2 and (0.5^2 + 3^2) / 2, halved; generator: (1.5^2 + 2^2) / 2, halved
+    "least_squares": ((1 + 1) / 4 + (0.25 + 9) / 4, (2.25 + 4) / 4),
     "wasserstein": (1.25 - 1.0, -1.25),
 }
 
 
 def test_every_loss_has_a_case():
-    assert BY_HAND.keys() == ADVERSARIAL_LOSSES.keys()
+    assert BY_HAND.keys() == set(ADVERSARIAL_LOSSES)
 
 
 @pytest.mark.parametrize("name", BY_HAND)
@@ -81,7 +83,7 @@ def test_where_the_generators_learn():
 def test_both_players_want_opposite_scores(name):
     """Fails if a generator is rewarded for what the discriminator is: the slopes in the drawn scores must differ."""
     loss = make_adversarial_loss(name)
-    drawn = torch.zeros(4, requires_grad=True)
+    drawn = torch.full((4,), 0.5, requires_grad=True)
     (one,) = torch.autograd.grad(loss.discriminator(torch.zeros(4), drawn), drawn)
     (other,) = torch.autograd.grad(loss.generator(drawn), drawn)
     assert (one > 0).all()
@@ -91,9 +93,9 @@ def test_both_players_want_opposite_scores(name):
 @pytest.mark.parametrize("scores", [torch.zeros(2, 1), torch.zeros(0), torch.tensor(1.0)])
 def test_scores_of_another_shape(scores):
     """Fails if [B, 1] is let through: it would broadcast against [B] somewhere else."""
-    for loss in ADVERSARIAL_LOSSES.values():
+    for name in ADVERSARIAL_LOSSES:
         with pytest.raises(ValueError, match=r"\[B\]"):
-            loss.generator(scores)
+            make_adversarial_loss(name).generator(scores)
 
 
 def test_integers_are_no_scores():
@@ -104,6 +106,27 @@ def test_integers_are_no_scores():
 def test_misspelt_loss_gets_the_nearest():
     with pytest.raises(UnknownNameError, match="wasserstein"):
         make_adversarial_loss("wassserstein")
+    with pytest.raises(UnknownArgumentError, match="wanted"):
+        make_adversarial_loss("least_squares", wnted=0.0)
+
+
+def test_least_squares_with_other_labels():
+    """By hand, the labels -1, 1 and 0 of the paper's other choice: fails if two of the three are exchanged."""
+    loss = make_adversarial_loss("least_squares", real=1.0, drawn=-1.0, wanted=0.0)
+    assert loss.discriminator(REAL, DRAWN).item() == pytest.approx((1 + 1) / 4 + (0.25 + 16) / 4)
+    assert loss.generator(DRAWN).item() == pytest.approx((0.25 + 9) / 4)
+
+
+def test_penalties_are_parts():
+    """Fails if the table hands the samples over in another order: the critic x^2 / 2 has the slope x."""
+
+    def critic(points):
+        return points.square().sum(1) / 2
+
+    real, drawn = torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)
+    shares = torch.ones(1)
+    assert CRITIC_PENALTIES.make("gradient_penalty", critic, real, drawn, shares=shares).item() == pytest.approx(16)
+    assert CRITIC_PENALTIES.make("r1", critic, real).item() == pytest.approx(25)
 
 
 # -- Penalties on the gradient

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from zoo.errors import UnknownArgumentError, UnknownNameError
-from zoo.losses import LOSSES, binary_cross_entropy, cross_entropy, make_loss
+from zoo.losses import LOSSES, binary_cross_entropy, cross_entropy, make_loss, nll
 
 
 def numpy_cross_entropy(logits, probs, class_weights=None, label_smoothing=0.0):
@@ -211,3 +211,38 @@ def test_make_loss_names_the_nearest():
         make_loss("cross_entropy", label_smothing=0.1)
     with pytest.raises(UnknownArgumentError):
         make_loss("cross_entropy", target=torch.zeros(1))
+
+
+# -- Log-probabilities
+
+
+@pytest.mark.parametrize("class_weights", [None, [0.5, 2.0, 0.0, 1.0]])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_nll_of_log_softmax_is_cross_entropy(class_weights, reduction):
+    """Fails if an ignored target counts, weights are left out of the mean, or classes come last."""
+    logits, target = torch.randn(3, 4, 5), torch.randint(4, (3, 5))
+    target[0, :2] = 255
+    options = {"class_weights": class_weights, "reduction": reduction, "ignore_index": 255}
+    found = nll(logits.log_softmax(1), target, **options)
+    torch.testing.assert_close(found, cross_entropy(logits, target, **options))
+
+
+def test_nll_by_hand_and_at_extremes():
+    """Fails if the target is not picked, or bf16 is summed as such; a probability of 0 costs infinity."""
+    log_probs = torch.tensor([[0.25, 0.75], [0.5, 0.5]]).log()
+    assert nll(log_probs, torch.tensor([0, 1])).item() == pytest.approx((math.log(4) + math.log(2)) / 2)
+    assert nll(torch.full((300, 2), -1e4).bfloat16(), torch.ones(300, dtype=torch.long)).item() == pytest.approx(9984)
+    assert nll(torch.tensor([[0.0, -math.inf]]), torch.tensor([1])).item() == math.inf
+    assert nll(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long)).isnan()
+    assert nll(torch.zeros(2, 3), torch.full((2,), -100)).isnan()
+    assert nll(torch.full((1, 2), math.nan), torch.tensor([0])).isnan()
+
+
+def test_nll_refuses_logits_and_other_targets():
+    """Fails if logits pass for log-probabilities, which would train to infinite ones."""
+    with pytest.raises(ValueError, match="cross_entropy"):
+        nll(torch.tensor([[2.0, -1.0]]), torch.tensor([0]))
+    with pytest.raises(ValueError, match=r"outside 0\.\.1"):
+        nll(torch.zeros(1, 2), torch.tensor([2]))
+    with pytest.raises(TypeError, match="long"):
+        nll(torch.zeros(1, 2), torch.zeros(1))
