@@ -1,18 +1,14 @@
-"""What may happen around the training loop: stopping, keeping the best, averaging weights, logging, progress."""
+"""What may happen around the training loop: stopping, keeping the best weights, pictures."""
 
 import math
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import Tensor
-
 from zoo.training.checkpoint import save_weights
+from zoo.training.sharding import full, is_sharded, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from zoo.training.trainer import Trainer
 
 
@@ -24,6 +20,12 @@ class Callback:
 
     def on_stage_start(self, trainer: "Trainer") -> None:
         """When a stage begins, not when it is resumed."""
+
+    def on_epoch_start(self, trainer: "Trainer") -> None:
+        """Before the first step of an epoch, or of what a resumed run has left of it."""
+
+    def on_epoch_end(self, trainer: "Trainer") -> None:
+        """After the last step of an epoch, before it is judged."""
 
     def on_step_end(self, trainer: "Trainer") -> None:
         """After each optimizer step. Reading a loss here would make the device wait."""
@@ -107,13 +109,14 @@ class EpochPictures(Callback):
 
     def on_validation_end(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
         """Draws with the weights that were validated."""
-        if trainer.directory is None or not trainer.engine.leads:
-            return
-        for name, figure in trainer.task.epoch_figures(trainer.model).items():
-            folder = trainer.directory / "pictures"
-            folder.mkdir(exist_ok=True)
-            stage = trainer.position.stage + 1
-            figure.savefig(folder / f"{name}-{stage}-{trainer.position.epoch:04d}.png", dpi=100)
+        with whole(trainer.model):
+            if trainer.directory is None or not trainer.engine.leads:
+                return
+            for name, figure in trainer.task.epoch_figures(trainer.model).items():
+                folder = trainer.directory / "pictures"
+                folder.mkdir(exist_ok=True)
+                stage = trainer.position.stage + 1
+                figure.savefig(folder / f"{name}-{stage}-{trainer.position.epoch:04d}.png", dpi=100)
 
 
 class BestCheckpoint(Monitor):
@@ -142,70 +145,17 @@ class BestCheckpoint(Monitor):
         self.best_loss = state["best_loss"]
 
     def on_validation_end(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
-        if self.is_better(trainer, metrics) and trainer.directory is not None and trainer.engine.leads:
-            save_weights(trainer.directory / "model.safetensors", trainer.model)
+        if self.is_better(trainer, metrics):
+            _keep_weights(trainer)
 
     def on_log(self, trainer: "Trainer", record: Mapping[str, Any]) -> None:
-        if (
-            record["event"] == "end"
-            and trainer.validation is None
-            and trainer.directory is not None
-            and trainer.engine.leads
-        ):
+        if record["event"] == "end" and trainer.validation is None:
             with trainer.evaluation_weights():
-                save_weights(trainer.directory / "model.safetensors", trainer.model)
+                _keep_weights(trainer)
 
 
-class ExponentialMovingAverage(Callback):
-    """Averages the weights over the steps and lets the average be judged and kept.
-
-    Source: Polyak and Juditsky 1992, doi:10.1137/0330046; in its exponential form Tarvainen and Valpola 2017,
-            arXiv:1703.01780, whose ramp min(decay, (1 + step) / (10 + step)) lets early averages forget the start.
-    decay:  per step, in [0, 1). Buffers such as BatchNorm's statistics are copied, integer ones too.
-    """
-
-    def __init__(self, *, decay: float) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay is {decay}; expected a number in [0, 1), such as 0.999.")
-        self.decay = decay
-        self.num_updates = 0
-        self.average: dict[str, Tensor] = {}
-        self._parameters: tuple[list[Tensor], list[Tensor]] = ([], [])
-        self._buffers: list[tuple[Tensor, Tensor]] = []
-
-    def on_fit_start(self, trainer: "Trainer") -> None:
-        held = trainer.model.state_dict()
-        if self.average:
-            self.average = {name: value.to(held[name].device) for name, value in self.average.items()}
-        else:
-            self.average = {name: value.clone() for name, value in held.items()}
-        trained = {name for name, _ in trainer.model.named_parameters(remove_duplicate=False)}
-        pairs = [(self.average[name], value) for name, value in held.items() if name in trained]
-        self._parameters = [average for average, _ in pairs], [value for _, value in pairs]
-        self._buffers = [(self.average[name], value) for name, value in held.items() if name not in trained]
-
-    @torch.no_grad()
-    def on_step_end(self, trainer: "Trainer") -> None:
-        decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
-        self.num_updates += 1
-        torch._foreach_lerp_(*self._parameters, 1 - decay)
-        for average, value in self._buffers:
-            average.copy_(value)
-
-    @contextmanager
-    def _swapped(self, trainer: "Trainer") -> "Iterator[None]":
-        own = {name: value.clone() for name, value in trainer.model.state_dict().items()}
-        trainer.model.load_state_dict(self.average)
-        try:
-            yield
-        finally:
-            trainer.model.load_state_dict(own)
-
-    def evaluation_weights(self, trainer: "Trainer") -> AbstractContextManager[None]:
-        return self._swapped(trainer)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"num_updates": self.num_updates, "average": self.average}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.num_updates, self.average = state["num_updates"], dict(state["average"])
+def _keep_weights(trainer: "Trainer") -> None:
+    """Writes the weights in the model to the run's file. Every process must ask, and the leader writes."""
+    state = full(trainer.model.state_dict()) if is_sharded(trainer.model) else None
+    if trainer.directory is not None and trainer.engine.leads:
+        save_weights(trainer.directory / "model.safetensors", trainer.model, state=state)

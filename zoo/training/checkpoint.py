@@ -59,11 +59,22 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def save_weights(path: Path, model: torch.nn.Module) -> None:
-    """Writes the weights of `model` as safetensors, atomically."""
-    from safetensors.torch import save_model
+def save_weights(path: Path, model: torch.nn.Module, *, state: Mapping[str, torch.Tensor] | None = None) -> None:
+    """Writes the weights of `model` as safetensors, atomically.
 
-    write_atomically(path, lambda temporary: save_model(model, str(temporary)))
+    state: of the model in whole tensors, where it holds only a part of them itself.
+    """
+    from safetensors.torch import save_file, save_model
+
+    if state is None:
+        write_atomically(path, lambda temporary: save_model(model, str(temporary)))
+        return
+    first: dict[int, str] = {}  # as save_model: of tensors with several names the first in the alphabet
+    for name in sorted(state):
+        first.setdefault(id(state[name]), name)
+    held = {name: state[name].contiguous() for name in first.values()}
+    others = {name: first[id(value)] for name, value in state.items() if name not in held}
+    write_atomically(path, lambda temporary: save_file(held, temporary, metadata=others))
 
 
 def random_state() -> dict[str, Any]:

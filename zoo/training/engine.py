@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from zoo.training.penalties import Penalties
 from zoo.training.recipe import Recipe
 
 _NOTHING = nullcontext()
@@ -36,7 +37,7 @@ class Engine:
                 accelerator=recipe.accelerator,
                 devices=recipe.devices,
                 num_nodes=recipe.num_nodes,
-                strategy=recipe.parallel,
+                strategy=_strategy(recipe),
                 **_precision(recipe),
             )
         if launch:
@@ -51,7 +52,9 @@ class Engine:
         self.rank: int = self.fabric.global_rank
         self.world_size: int = self.fabric.world_size
         self.bare: bool = self.world_size == 1 and recipe.precision == "32-true" and recipe.parallel == "auto"
+        self.shards: bool = recipe.parallel == "fsdp"
         self._on_cpu = self.device.type == "cpu"
+        self._penalties = Penalties(l1=recipe.l1, l2=recipe.l2)
 
     @property
     def leads(self) -> bool:
@@ -62,6 +65,11 @@ class Engine:
     def scaler(self) -> Any:
         """The gradient scaler of float16 training, or None."""
         return getattr(self.fabric.strategy.precision, "scaler", None)
+
+    @property
+    def mesh(self) -> Any:
+        """The processes among which parameters are sharded."""
+        return self.fabric.strategy.device_mesh["data_parallel"]  # type: ignore[attr-defined]
 
     def setup_module(self, module: nn.Module) -> nn.Module:
         """The module on the run's device, wrapped where precision or several processes ask for it."""
@@ -82,12 +90,12 @@ class Engine:
         """Inside, modules that are not wrapped run in the run's precision too."""
         return _NOTHING if self.bare else self.fabric.autocast()  # type: ignore[return-value]
 
-    def backward(self, loss: Tensor) -> None:
-        """Adds the gradients of `loss`."""
+    def backward(self, loss: Tensor, *, create_graph: bool = False) -> None:
+        """Adds the gradients of `loss`; with `create_graph` they can be differentiated again."""
         if self.bare:
-            loss.backward()
+            loss.backward(create_graph=create_graph)
         else:
-            self.fabric.backward(loss)
+            self.fabric.backward(loss, create_graph=create_graph)
 
     def synchronise_gradients(self, module: nn.Module, *, enabled: bool) -> AbstractContextManager[None]:
         """Inside, gradients are averaged over processes if enabled, and only collected if not."""
@@ -97,6 +105,8 @@ class Engine:
 
     def step(self, module: nn.Module, optimizer: Optimizer, *, clip_norm: float | None) -> None:
         """One optimizer step on the collected gradients, which are cleared."""
+        if self._penalties:
+            self.add_penalties(optimizer)
         if not self.bare:
             if clip_norm is not None:
                 self.fabric.clip_gradients(module, optimizer, max_norm=clip_norm, error_if_nonfinite=False)
@@ -110,6 +120,11 @@ class Engine:
         optimizer.step()
         for parameter in own:
             parameter.grad = None
+
+    def add_penalties(self, optimizer: Optimizer) -> None:
+        """Adds the gradients of the recipe's L1 and L2 penalties to those collected."""
+        scale = None if self.scaler is None else self.scaler.scale(torch.ones((), device=self.device))
+        self._penalties.add_gradients_(optimizer, scale=scale)
 
     def _clip(self, parameters: list[nn.Parameter], largest: float) -> None:
         """As `nn.utils.clip_grad_norm_`; on a CPU, where looking costs nothing, what is short is not multiplied by 1.
@@ -168,6 +183,18 @@ class Engine:
             result = action()
         self.barrier()
         return result if self.leads else action()
+
+
+def _strategy(recipe: Recipe) -> Any:
+    """Fabric's strategy for the recipe. Fabric 2.6 has its "fsdp" on GPUs only; torch's newer one also runs on CPUs."""
+    if recipe.parallel != "fsdp":
+        return recipe.parallel
+    from lightning_fabric.strategies import ModelParallelStrategy
+
+    # The trainer shards the model itself, once, before its stages.
+    return ModelParallelStrategy(
+        lambda module, mesh: module, data_parallel_size=recipe.devices * recipe.num_nodes, tensor_parallel_size=1
+    )
 
 
 def _precision(recipe: Recipe) -> dict[str, Any]:

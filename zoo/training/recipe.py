@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from zoo.errors import UnknownArgumentError, nearest
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-PARALLEL = ("auto", "ddp")
+PARALLEL = ("auto", "ddp", "fsdp")
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
@@ -55,12 +55,20 @@ class Recipe:
     batch_size:             rows a process takes at a time.
     optimizer:              "adam", "adamw", "momentum", "nesterov" or "sgd"; optimizer_options: what that one takes.
     accumulate:             batches whose gradients make one optimizer step, equal to one batch of all their rows.
-    weight_decay:           of matrices and kernels, not of biases and norms.
+    weight_decay:           the optimizer's own, of matrices and kernels, not of biases and norms: apart from the
+                            gradient in "adamw", an L2 penalty in "adam", "momentum", "nesterov" and "sgd".
+    l1:                     strength of a penalty on the sum of |w| that is part of the loss, of the same weights.
+    l2:                     strength of a penalty on half the sum of w^2, likewise; with "sgd" it equals weight_decay.
     clip_norm:              largest L2 norm of all gradients together, or None.
     ema:                    decay per step of the averaged weights that are evaluated and kept, or None.
+    swa:                    share of the last stage's epochs, such as 0.75, after which the weights at the ends of
+                            epochs are averaged (stochastic weight averaging), evaluated and kept, or None.
+    swa_lr:                 constant learning rate of those epochs; None keeps the schedule's.
     precision:              "32-true", "bf16-mixed" or "16-mixed" (the last on GPUs).
     compile:                whether torch.compile makes kernels of the model, which takes a while at first.
     channels_last:          whether images are laid out with the channels last.
+    gradient_checkpointing: whether activations inside blocks are computed again in the backward pass, which takes less
+                            memory and about a third more time.
     max_steps:              optimizer steps after which the run ends, or None.
     patience:               epochs without a better `monitor` before training stops, or None.
     checkpoint_every_steps: beside the ends of epochs.
@@ -69,7 +77,7 @@ class Recipe:
     num_workers:            processes that load data which are not in memory; None leaves it to how the data were read.
     accelerator:            "auto", "cpu", "cuda" or "mps".
     devices:                how many; more than 1 starts processes through Lightning Fabric.
-    parallel:               "auto", or "ddp" for distributed data parallel.
+    parallel:               "auto", "ddp" for distributed data parallel, or "fsdp" for parameters that are sharded too.
     tensorboard:            whether to write logs for TensorBoard too.
     """
 
@@ -79,11 +87,16 @@ class Recipe:
     optimizer: str = "adamw"
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     weight_decay: float = 0.01
+    l1: float = 0.0
+    l2: float = 0.0
     clip_norm: float | None = None
     ema: float | None = None
+    swa: float | None = None
+    swa_lr: float | None = None
     precision: Precision = "32-true"
     compile: bool = False
     channels_last: bool = False
+    gradient_checkpointing: bool = False
     seed: int = 0
     max_steps: int | None = None
     patience: int | None = None
@@ -105,7 +118,7 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; give at least 1, or None.")
-        for name in ("weight_decay", "num_workers", "checkpoint_seconds"):
+        for name in ("weight_decay", "l1", "l2", "num_workers", "checkpoint_seconds"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise ValueError(f"{name} is {value}; it must not be negative.")
@@ -115,10 +128,37 @@ class Recipe:
             raise ValueError(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}.")
         if self.parallel not in PARALLEL:
             raise ValueError(f"parallel is {self.parallel!r}; expected one of {', '.join(PARALLEL)}.")
-        if self.ema is not None and not 0 <= self.ema < 1:
-            raise ValueError(f"ema is {self.ema}; a decay per step in [0, 1) is needed, 0.999 for instance.")
         if not self.stages:
             raise ValueError("A recipe needs at least one stage.")
+        self._check_averages()
+        self._check_together()
+
+    def _check_averages(self) -> None:
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise ValueError(f"ema is {self.ema}; a decay per step in [0, 1) is needed, 0.999 for instance.")
+        if self.swa is not None and not 0 <= self.swa < 1:
+            raise ValueError(f"swa is {self.swa}; a share of the epochs in [0, 1) is needed, 0.75 for instance.")
+        if self.swa_lr is not None and self.swa is None:
+            raise ValueError("swa_lr is the rate of the epochs that swa averages; give swa too, 0.75 for instance.")
+        if self.swa_lr is not None and not 0 < self.swa_lr < float("inf"):
+            raise ValueError(f"swa_lr is {self.swa_lr}; it must be above 0 and finite, or None.")
+
+    def _check_together(self) -> None:
+        """Raises ValueError for options that do not go together."""
+        if self.gradient_checkpointing and self.compile:
+            raise ValueError("gradient_checkpointing and compile do not go together; leave one of them out.")
+        if self.parallel != "fsdp":
+            return
+        if self.precision == "16-mixed" or self.compile or self.channels_last:
+            raise ValueError(
+                'parallel="fsdp" goes with precision "32-true" or "bf16-mixed", and without compile and channels_last.'
+            )
+        frozen = [stage.name for stage in self.stages if stage.trainable is not None]
+        if frozen:
+            raise ValueError(
+                f'parallel="fsdp" trains all parameters, and the stage {frozen[0]!r} only some: fine-tune with '
+                'strategy="full", or use parallel="ddp".'
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain JSON-able data; `Recipe.from_dict` reads it back."""

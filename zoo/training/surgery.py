@@ -28,9 +28,8 @@ def layer_groups(model: nn.Module) -> list[LayerGroup]:
     above = [model.get_submodule(path) for path in parts]
     head_group = list(dict.fromkeys(parameter for part in above for parameter in part.parameters()))
     taken = {id(parameter) for parameter in head_group}
-    num_layers = _num_layers(model) - sum(map(_num_layers, above))
     groups: list[LayerGroup] = [[]]
-    for block in _blocks(model, "", parts, LARGEST_SHARE * num_layers):
+    for block in _large_blocks(model, parts):
         fresh = [parameter for parameter in block.parameters() if id(parameter) not in taken]
         taken.update(id(parameter) for parameter in fresh)
         if not fresh:
@@ -42,6 +41,24 @@ def layer_groups(model: nn.Module) -> list[LayerGroup]:
             groups.append(fresh)
     groups[0].extend(parameter for parameter in model.parameters() if id(parameter) not in taken)
     return [group for group in (*groups, head_group) if group]
+
+
+def body_blocks(model: nn.Module) -> list[nn.Module]:
+    """The blocks between the input and the head that `layer_groups` is made of, each of which runs as a whole."""
+    found: list[nn.Module] = []
+    waiting = _large_blocks(model, parts_above_body(model))
+    while waiting:
+        block = waiting.pop(0)
+        if isinstance(block, nn.ModuleList | nn.ModuleDict):  # which hold modules, and do not run themselves
+            waiting = [*block.children(), *waiting]
+        else:
+            found.append(block)
+    return found
+
+
+def _large_blocks(model: nn.Module, heads: Sequence[str]) -> list[nn.Module]:
+    num_layers = _num_layers(model) - sum(_num_layers(model.get_submodule(path)) for path in heads)
+    return _blocks(model, "", heads, LARGEST_SHARE * num_layers)
 
 
 def _num_layers(module: nn.Module) -> int:

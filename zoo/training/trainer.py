@@ -5,7 +5,6 @@ import logging
 import math
 import time
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from zoo.data import Bundle, Source
 from zoo.metrics import UndefinedMetricWarning
-from zoo.training.callbacks import BestCheckpoint, Callback, EarlyStopping, EpochPictures, ExponentialMovingAverage
+from zoo.training.callbacks import Callback
 from zoo.training.checkpoint import (
     load_checkpoint,
     random_state,
@@ -27,9 +26,10 @@ from zoo.training.checkpoint import (
 )
 from zoo.training.engine import Engine
 from zoo.training.interrupts import Interrupts
-from zoo.training.loggers import CSVLogger, JSONLLogger, ProgressBar, TensorBoardLogger
 from zoo.training.phases import Batch, Phase, Share, run_step
 from zoo.training.recipe import Recipe, Stage
+from zoo.training.session import borrowed, implied_callbacks, named_callbacks, placed
+from zoo.training.sharding import full, shard_optimizer_state, whole
 from zoo.training.stages import ActiveStage
 from zoo.training.task import Task, evaluate
 from zoo.training.window import LossWindow
@@ -90,7 +90,10 @@ class Trainer:
         self.position = Position()
         self.history: list[dict[str, Any]] = []
         self.window = LossWindow()
-        self.callbacks = [*self._implied_callbacks(progress), *callbacks]
+        implied = implied_callbacks(
+            self.recipe, directory=directory, validated=validation is not None, progress=progress
+        )
+        self.callbacks = [*implied, *callbacks]
         self._on_step = [hook for hook in self.callbacks if type(hook).on_step_end is not Callback.on_step_end]
         self._active: ActiveStage | None = None
         self._saved: dict[str, Any] | None = None
@@ -106,6 +109,8 @@ class Trainer:
             while self.position.stage < len(self.recipe.stages) and (self._within_epoch or not self.finished):
                 self._start_stage()
                 while self._within_epoch or not self.stage_is_over():
+                    for callback in self.callbacks:
+                        callback.on_epoch_start(self)
                     if not self.finished:
                         self.train_epoch(interrupts)
                     self._end_epoch()
@@ -190,6 +195,8 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         position = self.position
+        for callback in self.callbacks:
+            callback.on_epoch_end(self)
         self.window.read(self.engine)
         record = {f"train_{name}": value for name, value in self.window.epoch.take().items()}
         position.epoch, position.batch = position.epoch + 1, 0
@@ -197,6 +204,7 @@ class Trainer:
         if self.validation is not None:
             with self.evaluation_weights():
                 metrics = self.validate()
+                self.stage.schedule.observe(metrics, monitor=self.task.monitor, mode=self.task.mode)
                 for callback in self.callbacks:
                     callback.on_validation_end(self, metrics)
         self.history.append({**self._where(), **record, **metrics})
@@ -212,7 +220,7 @@ class Trainer:
         have no rows left.
         """
         self.engine.share_buffers(self.stage.module)
-        with warnings.catch_warnings(), self.engine.autocast():
+        with warnings.catch_warnings(), self.engine.autocast(), whole(self.stage.module):
             # An early epoch may leave a class out; the NaN in the record says so.
             warnings.simplefilter("ignore", UndefinedMetricWarning)
             return evaluate(self.stage.module, self.task, self.stage.validation_batches(), engine=self.engine)[0]
@@ -276,17 +284,19 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs to go on bit for bit."""
         scaler = self.engine.scaler
-        return {
+        state = {
             "position": asdict(self.position),
             "history": self.history,
             "window": self.window.state_dict(),
             "model": self.model.state_dict(),
             "optimizers": {phase.name: phase.optimizer.state_dict() for phase in self.phases},
+            "schedule": self.stage.schedule.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
-            "callbacks": {key: callback.state_dict() for key, callback in self._named_callbacks()},
+            "callbacks": {key: callback.state_dict() for key, callback in named_callbacks(self.callbacks)},
             "random": self.engine.gather_objects(random_state()),
             "extra": self.extra_state(),
         }
+        return full(state) if self.engine.shards else state  # type: ignore[no-any-return]
 
     def extra_state(self) -> dict[str, Any]:
         """What another kind of trainer keeps beside, such as a replay buffer: tensors, numbers, texts, lists, dicts."""
@@ -301,7 +311,7 @@ class Trainer:
         self.position = Position(**saved["position"])
         self.history = list(saved["history"])
         self.window.load_state_dict(saved["window"])
-        for key, callback in self._named_callbacks():
+        for key, callback in named_callbacks(self.callbacks):
             if key in saved["callbacks"]:
                 callback.load_state_dict(saved["callbacks"][key])
         self.load_extra_state(saved.get("extra", {}))
@@ -311,6 +321,9 @@ class Trainer:
         for phase in self.phases:
             if phase.name in saved["optimizers"] and self.position.stage_step > 0:
                 phase.optimizer.load_state_dict(saved["optimizers"][phase.name])
+                if self.engine.shards:
+                    shard_optimizer_state(phase.optimizer)
+        self.stage.schedule.load_state_dict(saved.get("schedule", {}))
         if self.engine.scaler is not None and saved["scaler"] is not None:
             self.engine.scaler.load_state_dict(saved["scaler"])
         ranks = saved["random"]
@@ -332,58 +345,27 @@ class Trainer:
 
     @contextmanager
     def _session(self, resume_from: Path | None) -> Iterator[Interrupts]:
-        """Seeds, opens the callbacks, and gives back what was borrowed: RNG state, signals, requires_grad.
+        """Seeds, opens the callbacks, and gives back what was borrowed.
 
         The model moves to where it is trained before a callback sees it: who keeps references to its tensors, as a
-        moving average does, would otherwise follow the old ones. It is left there, in evaluation mode.
+        moving average does, would otherwise follow the old ones.
         """
-        before = random_state()
-        flags = [(parameter, parameter.requires_grad) for parameter in self.model.parameters()]
-        opened: list[Callback] = []
-        try:
+        given, opened = self.model, list[Callback]()
+        with borrowed(given):
             seed_everything(self.recipe.seed + self.engine.rank)
             if resume_from is not None:
                 self._load(resume_from)
-            self.model.to(self.engine.device)
-            if self.recipe.channels_last:
-                self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            with Interrupts(self.directory) as interrupts:
-                for callback in self.callbacks:
-                    opened.append(callback)
-                    callback.on_fit_start(self)
-                yield interrupts
-        finally:
-            for callback in opened:
-                callback.on_fit_end(self)
-            self._active = None
-            for parameter, requires_grad in flags:
-                parameter.requires_grad_(requires_grad)
-            self.model.eval()
-            restore_random_state(before)
-
-    def _implied_callbacks(self, progress: bool) -> list[Callback]:
-        recipe = self.recipe
-        implied: list[Callback] = []
-        if recipe.ema is not None:
-            implied.append(ExponentialMovingAverage(decay=recipe.ema))
-        if self.directory is not None:
-            implied += [BestCheckpoint(), EpochPictures(), JSONLLogger(), CSVLogger()]
-            if recipe.tensorboard:
-                implied.append(TensorBoardLogger())
-        if recipe.patience is not None:
-            if self.validation is None:
-                raise ValueError("patience (early stopping) needs validation data, and there is none.")
-            implied.append(EarlyStopping(patience=recipe.patience))
-        return [*implied, ProgressBar()] if progress else implied
-
-    def _named_callbacks(self) -> list[tuple[str, Callback]]:
-        names: list[tuple[str, Callback]] = []
-        seen: Counter[str] = Counter()
-        for callback in self.callbacks:
-            kind = type(callback).__name__
-            names.append((f"{kind}.{seen[kind]}", callback))
-            seen[kind] += 1
-        return names
+            try:
+                with placed(given, self.recipe, self.engine) as self.model, Interrupts(self.directory) as interrupts:
+                    for callback in self.callbacks:
+                        opened.append(callback)
+                        callback.on_fit_start(self)
+                    yield interrupts
+            finally:
+                self.model = given
+                for callback in opened:
+                    callback.on_fit_end(self)
+                self._active = None
 
 
 def grouped(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
