@@ -5,7 +5,7 @@ Shapes: B rows, F continuous inputs, K categorical ones, C classes.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
     from zoo.explanation import Explanation
 
-RegressionLoss = Literal["mse", "mae", "huber"]
+RegressionLoss = Literal["mse", "mae", "huber", "log_cosh", "charbonnier"]
 
-LOSSES: tuple[RegressionLoss, ...] = ("mse", "mae", "huber")
+# Means over rows: "rmse" is none, so that batches could not be added up; it has its best model where "mse" has.
+LOSSES: tuple[RegressionLoss, ...] = get_args(RegressionLoss)
 ROWS_AT_ONCE = 8192
 
 
@@ -47,7 +48,8 @@ class TablePrediction(Task):
     mixing:          of classes in tables without categorical columns, "mixup", or None: see
                      `zoo.training.classification.Classification`.
     mixing_alpha:    see there.
-    loss:            of numbers: "mse", "mae", or "huber" with its bend at one standard deviation.
+    loss:            of numbers: "mse", "mae", or between them "huber" with its bend at one standard deviation,
+                     "log_cosh", which is smooth, and "charbonnier", which is "mae" with a round corner.
     """
 
     name = "tabular/prediction"

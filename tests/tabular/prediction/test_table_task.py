@@ -14,7 +14,7 @@ from tabular.data.reader import table_bundle
 from tabular.data.source import TableBatch
 from tabular.metrics import RocAuc, StandardLoss
 from tabular.prediction.table_mlp import TableMLP
-from tabular.prediction.task import TablePrediction
+from tabular.prediction.task import LOSSES, TablePrediction
 from zoo.data import Bundle
 from zoo.errors import DataError, UnknownArgumentError, UnknownNameError
 from zoo.metrics import UndefinedMetricWarning
@@ -91,7 +91,20 @@ def test_moments_of_the_target_are_of_training_rows(wage):
     assert task.table.target_std == pytest.approx(float(targets.std(correction=0)))
 
 
-@pytest.mark.parametrize(("name", "reference"), [("mae", F.l1_loss), ("huber", F.huber_loss), ("mse", F.mse_loss)])
+REFERENCES = {
+    "mse": F.mse_loss,
+    "mae": F.l1_loss,
+    "huber": F.huber_loss,
+    "log_cosh": lambda a, b: (a - b).cosh().log().mean(),
+    "charbonnier": lambda a, b: ((a - b).square() + 1e-6).sqrt().mean(),
+}
+
+
+def test_every_loss_has_a_reference():
+    assert set(REFERENCES) == set(LOSSES)
+
+
+@pytest.mark.parametrize(("name", "reference"), REFERENCES.items())
 def test_losses_of_numbers(wage, name, reference):
     task, model = built(wage, loss=name)
     inputs, targets = next(iter(wage.train.batches(batch_size=32)))
