@@ -16,15 +16,15 @@ from torch.nn import functional as F
 from vision.classification.arguments import check_choice, check_counts
 from vision.generation.dcgan import Norm, pyramid
 from vision.generation.gan import GAN
+from zoo.layers import make_normalisation
 
 Resample = Literal["up", "down", "none"]
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
     """Batch norm, layer norm over channels and pixels of an image with a scale for each channel, or nothing."""
-    if norm == "batch":
-        return nn.BatchNorm2d(channels)
-    return nn.GroupNorm(1, channels) if norm == "layer" else nn.Identity()
+    options = {"over": "sample"} if norm == "layer" else {}
+    return make_normalisation(norm, channels, **options)
 
 
 class ResidualBlock(nn.Module):

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vision.classification.arguments import check_choice, check_counts, check_probabilities
+from zoo.layers import make_normalisation
 
 Padding = Literal["valid", "same"]
 Norm = Literal["none", "batch", "group", "instance"]
@@ -136,14 +137,11 @@ class DoubleConvolution(nn.Sequential):
 
 
 def _norm(norm: Norm, channels: int) -> list[nn.Module]:
-    if norm == "batch":
-        return [nn.BatchNorm2d(channels)]
-    if norm == "instance":
-        return [nn.InstanceNorm2d(channels, affine=True)]
-    if norm == "group":
-        groups = next(count for count in range(min(GROUPS, channels), 0, -1) if channels % count == 0)
-        return [nn.GroupNorm(num_groups=groups, num_channels=channels)]
-    return []
+    if norm == "none":
+        return []
+    groups = next(count for count in range(min(GROUPS, channels), 0, -1) if channels % count == 0)
+    options = {"num_groups": groups} if norm == "group" else {}
+    return [make_normalisation(norm, channels, **options)]
 
 
 def _fitted(skip: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
