@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
@@ -122,7 +122,12 @@ def _square(x: str, y: str, *, extra: float = 0.0) -> tuple["Figure", "Axes"]:
 
 
 def _draw_curves(
-    axes: "Axes", curves: Sequence["Curve"], names: Sequence[str] | None, *, legend: str, drawstyle: str = "default"
+    axes: "Axes",
+    curves: Sequence["Curve"],
+    names: Sequence[str] | None,
+    *,
+    legend: Literal["best", "lower right"],
+    drawstyle: str = "default",
 ) -> None:
     if names is not None and len(names) != len(curves):
         raise ValueError(f"{len(curves)} curves need as many names; got {len(names)}.")
