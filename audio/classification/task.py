@@ -17,8 +17,10 @@ from audio.classification.outputs import logits_of
 from audio.data.checks import Inspection, conversions
 from audio.data.clips import SILENCE, ClipBatch, as_clips, pad_clips, preprocessing_from, read_clip, read_header
 from audio.data.listing import EXTENSIONS
+from audio.parts import VIEWS
 from zoo.augmentation import Mixed
 from zoo.data import Bundle
+from zoo.data.subsets import whole_dataset
 from zoo.errors import DataError
 from zoo.lookup import import_object
 from zoo.records import AudioPreprocessing, Entry
@@ -50,6 +52,7 @@ class AudioClassification(Classification):
 
     name = "audio/classification"
     suffixes = EXTENSIONS
+    views = VIEWS
 
     def __init__(
         self,
@@ -189,7 +192,7 @@ def _longest(bundle: Bundle) -> float | None:
     """The length of the longest training clip, or what longer ones are cut to, seconds; None if the data do not say."""
     if bundle.preprocessing is not None and bundle.preprocessing.seconds is not None:
         return float(bundle.preprocessing.seconds)
-    longest = getattr(getattr(bundle.train, "dataset", None), "longest_seconds", None)
+    longest = getattr(whole_dataset(bundle.train), "longest_seconds", None)
     return None if longest is None else float(longest)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nlp.data.padding import pad_batch
-from zoo.data.batches import batch_bounds, bucketed_order, count_batches
+from zoo.data.batches import batch_bounds, count_batches, order_of
 from zoo.errors import DataError
 
 
@@ -107,14 +107,18 @@ class TextSource:
         rank: int = 0,
         world_size: int = 1,
         num_workers: int | None = None,
+        rows: Tensor | None = None,
     ) -> Iterator[tuple[TextBatch, Tensor]]:
         """Batches as `zoo.data.Source.batches` says. `num_workers` changes nothing: there is nothing to read ahead."""
+        num_rows = len(self) if rows is None else len(rows)
         bounds = batch_bounds(
-            len(self), batch_size=batch_size, start=start, drop_last=drop_last, rank=rank, world_size=world_size
+            num_rows, batch_size=batch_size, start=start, drop_last=drop_last, rank=rank, world_size=world_size
         )
-        order = torch.arange(len(self))
-        if shuffle:
-            order = bucketed_order(self.lengths, stride=batch_size * world_size, seed=seed, epoch=epoch)
+        found = order_of(
+            len(self), rows=rows, shuffle=shuffle, seed=seed, epoch=epoch, lengths=self.lengths,
+            stride=batch_size * world_size,
+        )  # fmt: skip
+        order = torch.arange(num_rows) if found is None else found % len(self)
         return (self._gather(order[first:end]) for first, end in bounds)
 
     def _gather(self, rows: Tensor) -> tuple[TextBatch, Tensor]:

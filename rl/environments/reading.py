@@ -79,6 +79,7 @@ class Experience:
         rank: int = 0,
         world_size: int = 1,
         num_workers: int | None = None,
+        rows: Tensor | None = None,
     ) -> Iterator[tuple[Any, ...]]:
         """Raises: DataError, as an algorithm must act to get any."""
         raise DataError(

@@ -62,10 +62,11 @@ class TableSource(ArraySource):
         rank: int = 0,
         world_size: int = 1,
         num_workers: int | None = None,
+        rows: Tensor | None = None,
     ) -> Iterator[Batch]:
         """Batches as `Source.batches` says."""
         found = super().batches(
             batch_size=batch_size, shuffle=shuffle, seed=seed, epoch=epoch, start=start, drop_last=drop_last,
-            rank=rank, world_size=world_size,
+            rank=rank, world_size=world_size, rows=rows,
         )  # fmt: skip
         return ((TableBatch(continuous, categories), target) for continuous, categories, target in found)

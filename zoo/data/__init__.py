@@ -1,5 +1,6 @@
 """Data: sources of batches, seeded splits, and the bundle that holds them."""
 
+from zoo.data.balancing import balance
 from zoo.data.batches import batch_bounds, count_batches, epoch_order
 from zoo.data.bundle import Bundle
 from zoo.data.datasets import DatasetSource
@@ -22,9 +23,11 @@ from zoo.data.splits import (
     time_split,
 )
 from zoo.data.targets import Kind
+from zoo.parts.balancing import BALANCING
 from zoo.parts.splits import SPLITS
 
 __all__ = [
+    "BALANCING",
     "SPLITS",
     "ArraySource",
     "Augmentation",
@@ -34,6 +37,7 @@ __all__ = [
     "Folds",
     "Kind",
     "Source",
+    "balance",
     "batch_bounds",
     "column_split",
     "count_batches",

@@ -50,6 +50,28 @@ def bucketed_order(lengths: Tensor, *, stride: int, seed: int, epoch: int) -> Te
     return torch.cat([batches[torch.randperm(len(batches), generator=generator)].flatten(), order[whole:]])
 
 
+def order_of(
+    num_rows: int,
+    *,
+    rows: Tensor | None,
+    shuffle: bool,
+    seed: int,
+    epoch: int,
+    lengths: Tensor | None = None,
+    stride: int = 1,
+) -> Tensor | None:
+    """The order of an epoch, int64 [M]: that of `rows` where they are given, else as `epoch_order` says.
+
+    rows:    as `zoo.data.Source.batches` takes them.
+    lengths: of all rows [N]: what is shuffled is then put into batches of like length, of `stride` rows each.
+    """
+    if lengths is not None and shuffle:
+        if rows is None:
+            return bucketed_order(lengths, stride=stride, seed=seed, epoch=epoch)
+        return rows[bucketed_order(lengths[rows % num_rows], stride=stride, seed=seed, epoch=epoch)]
+    return epoch_order(num_rows, shuffle=shuffle, seed=seed, epoch=epoch) if rows is None else rows
+
+
 def batch_bounds(
     num_rows: int,
     *,

@@ -42,6 +42,7 @@ class Bundle:
                    data from memory.
     fingerprint:   hash of what the data are; changes with them.
     groups:        by part the group of each row [N], int64, where the data say which rows belong together.
+    class_weights: of the classes in the loss of a task built for these data; None where it has none of its own.
     changes:       what was done to the bundle after it was read, in order and fit for JSON: `zoo.data.changes`.
     """
 
@@ -57,6 +58,7 @@ class Bundle:
     origin: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     groups: Mapping[str, Tensor] = field(default_factory=dict)
+    class_weights: tuple[float, ...] | None = None
     changes: tuple[Mapping[str, Any], ...] = ()
 
     @property

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, Subset, default_collate
 
-from zoo.data.batches import batch_bounds, bucketed_order, count_batches, epoch_order
+from zoo.data.batches import batch_bounds, count_batches, order_of
 from zoo.data.randomness import isolated_generators, mix, seed_everything_here
 from zoo.data.sources import Batch, Transform
 from zoo.data.subsets import joined_datasets, known_targets, part_of, unaugmented
@@ -22,7 +22,7 @@ from zoo.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One batch to read."""
+    """One batch to read; a row that comes again has its number plus a multiple of the dataset's length."""
 
     seed: int
     epoch: int
@@ -52,8 +52,9 @@ class _BatchReader(Dataset):
 
     def __getitem__(self, request: _Request) -> Any:
         samples = []
-        for index in request.rows:
-            seed_everything_here(mix(request.seed, request.epoch, index))
+        for number in request.rows:
+            index = number % len(self.dataset)
+            seed_everything_here(mix(request.seed, request.epoch, number))
             try:
                 samples.append(self.dataset[index])
             except Exception as error:
@@ -196,20 +197,21 @@ class DatasetSource:
         rank: int = 0,
         world_size: int = 1,
         num_workers: int | None = None,
+        rows: Tensor | None = None,
     ) -> Iterator[Batch]:
         """Batches as `Source.batches` says."""
         bounds = batch_bounds(
-            len(self),
+            len(self) if rows is None else len(rows),
             batch_size=batch_size,
             start=start,
             drop_last=drop_last,
             rank=rank,
             world_size=world_size,
         )
-        if shuffle and self.lengths is not None:
-            order: Tensor | None = bucketed_order(self.lengths, stride=batch_size * world_size, seed=seed, epoch=epoch)
-        else:
-            order = epoch_order(len(self), shuffle=shuffle, seed=seed, epoch=epoch)
+        order = order_of(
+            len(self), rows=rows, shuffle=shuffle, seed=seed, epoch=epoch, lengths=self.lengths,
+            stride=batch_size * world_size,
+        )  # fmt: skip
         requests = (
             _Request(
                 seed,

@@ -108,6 +108,8 @@ def folds(
     """
     kind = kind or ("stratified" if bundle.kind == "classification" else "random")
     check_name("kind of folds", kind, get_args(FoldKind))
+    if any(change["change"] == "balance" for change in bundle.changes):
+        raise DataError("The rows are balanced, and one could be in two folds: make the folds first, and balance each.")
     pool = bundle.train if bundle.validation is None else joined(bundle.train, bundle.validation)
     grouped = kind in ("group", "stratified_group")
     if groups is not None and not grouped:
@@ -130,6 +132,20 @@ def folds(
 def fold(bundle: Bundle, *, index: int, k: int, kind: FoldKind, seed: int) -> Bundle:
     """The bundle of one fold of `folds`."""
     return folds(bundle, k, kind=kind, seed=seed)[index]
+
+
+def fold_as_test(bundle: Bundle) -> Bundle:
+    """A fold's bundle whose held-out rows are its test part, out of sight of training; its own test part is left out.
+
+    Raises: DataError for a bundle without a validation part.
+    """
+    if bundle.validation is None:
+        raise DataError("There is no validation part that could become the test part.")
+    groups = {TRAIN: bundle.groups[TRAIN], TEST: bundle.groups[VALIDATION]} if bundle.groups else {}
+    return replace(
+        bundle, validation=None, test=bundle.validation, groups=groups,
+        changes=(*bundle.changes, {"change": "fold_as_test"}),
+    )  # fmt: skip
 
 
 def select(source: Source, rows: Tensor) -> Source:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.batches import batch_bounds, count_batches, epoch_order
+from zoo.data.batches import batch_bounds, count_batches, order_of
 from zoo.data.randomness import (
     isolated_generators,
     mix,
@@ -61,12 +61,15 @@ class Source(Protocol):
         rank: int = 0,
         world_size: int = 1,
         num_workers: int | None = None,
+        rows: Tensor | None = None,
     ) -> Iterator[Batch]:
         """Batches (inputs [B, ...], targets [B, ...]) of one epoch.
 
         start:       number of batches to leave out at the beginning; their rows are not read.
         rank:        which share to give of each global batch of `batch_size` * `world_size` rows: zoo.data.batches.
         num_workers: processes that read ahead; None for the source's own setting.
+        rows:        the epoch's rows in their order [M], in place of all; a row may come again as its number plus a
+                     multiple of the source's length, and is then changed at random in another way.
         """
         ...
 
@@ -165,23 +168,27 @@ class ArraySource:
         rank: int = 0,
         world_size: int = 1,
         num_workers: int | None = None,
+        rows: Tensor | None = None,
     ) -> Iterator[Batch]:
         """Batches as `Source.batches` says. `num_workers` changes nothing: there is nothing to read ahead."""
         bounds = batch_bounds(
-            len(self),
+            len(self) if rows is None else len(rows),
             batch_size=batch_size,
             start=start,
             drop_last=drop_last,
             rank=rank,
             world_size=world_size,
         )
-        order = epoch_order(len(self), shuffle=shuffle, seed=seed, epoch=epoch)
-        batches = self._slices(bounds) if order is None else self._gathers(bounds, order)
+        order = order_of(len(self), rows=rows, shuffle=shuffle, seed=seed, epoch=epoch)
+        if order is None:
+            batches = self._slices(bounds)
+        else:
+            batches = self._gathers(bounds, order, order if rows is None else order % len(self))
         if self.transform is None and self.augment is None:
             return (batch for batch, _ in batches)
         return (
-            self._prepared(batch, rows, seed=seed, epoch=epoch, draw=mix(seed, epoch, step, rank))
-            for step, (batch, rows) in enumerate(batches, start)
+            self._prepared(batch, numbers, seed=seed, epoch=epoch, draw=mix(seed, epoch, step, rank))
+            for step, (batch, numbers) in enumerate(batches, start)
         )
 
     def _slices(self, bounds: Iterator[tuple[int, int]]) -> Iterator[tuple[Batch, Tensor]]:
@@ -191,8 +198,10 @@ class ArraySource:
                 torch.arange(first, end),
             )
 
-    def _gathers(self, bounds: Iterator[tuple[int, int]], order: Tensor) -> Iterator[tuple[Batch, Tensor]]:
-        orders = [order.to(tensor.device, non_blocking=True) for tensor in self.tensors]
+    def _gathers(
+        self, bounds: Iterator[tuple[int, int]], order: Tensor, places: Tensor
+    ) -> Iterator[tuple[Batch, Tensor]]:
+        orders = [places.to(tensor.device, non_blocking=True) for tensor in self.tensors]
         for first, end in bounds:
             rows = zip(self.tensors, orders, strict=True)
             yield (

@@ -42,6 +42,14 @@ def unaugmented(dataset: Any) -> Any:
     return dataset if own is None else own()
 
 
+def whole_dataset(source: Any) -> Any:
+    """The dataset that a source reads, also below parts of it and draws from it; None for a source without one."""
+    dataset = getattr(getattr(source, "source", source), "dataset", None)
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return dataset
+
+
 def known_targets(dataset: Any) -> Tensor | None:
     """The targets [N, ...] that a dataset holds as `targets` or `labels`, or None; those of torch's own kinds too."""
     if isinstance(dataset, Subset):

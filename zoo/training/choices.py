@@ -9,6 +9,8 @@ from typing import Any
 from torch import nn
 
 from zoo.data import Bundle, load_data
+from zoo.data import balance as balanced
+from zoo.data.balancing import Balancing
 from zoo.errors import UnknownNameError
 from zoo.lookup import check_arguments, import_object
 from zoo.records import Entry
@@ -107,11 +109,32 @@ def read_bundle(
     return load_data(data, task=task_name(task, entry, data), **{**stated, **(options or {})})
 
 
+def balanced_bundle(bundle: Bundle, balance: Balancing | None, task: str | Task | None) -> Bundle:
+    """The bundle balanced by class as `balance` says: see `zoo.data.balance`.
+
+    Raises: ValueError for class weights that a task which is an object already does not have.
+    """
+    bundle = bundle if balance is None else balanced(bundle, balance)
+    if bundle.class_weights is not None and isinstance(task, Task):
+        held = task.schema().get("class_weights")
+        if held is None or tuple(held) != bundle.class_weights:
+            raise ValueError(
+                f"balance='class_weights' is for tasks built by name; this one is built already: give it class_weights="
+                f"{list(bundle.class_weights)}, and leave balance out."
+            )
+    return bundle
+
+
 def build_task(task: str | None, entry: Entry | None, bundle: Bundle, options: Mapping[str, Any] | None) -> Task:
     """The task for a bundle, with the options of the model's entry where the user gives none."""
     found = task_class(task_name(task, entry, bundle))
     check_arguments(f"The task {found.name}", found, options or {})
-    own = entry.task_options if entry is not None and entry.task == found.name else {}
+    own = dict(entry.task_options) if entry is not None and entry.task == found.name else {}
+    if bundle.class_weights is not None:
+        if "class_weights" in (options or {}):
+            raise ValueError("class_weights are given twice, by balance and by task_options: leave one out.")
+        own["class_weights"] = list(bundle.class_weights)
+        check_arguments(f"balance='class_weights': the task {found.name}", found, own)
     return found.from_bundle(bundle, **{**own, **(options or {})})
 
 

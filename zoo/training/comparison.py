@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from zoo.data.balancing import unbalanced
 from zoo.errors import DataError, RunError
 from zoo.training.run import Run
 
@@ -51,12 +52,12 @@ def compare(runs: Sequence[Run], *, split: str | None = None, baselines: bool = 
         raise DataError(f"There is no {part!r} part in these data; pass split= as one of {', '.join(parts)}.")
     lines = [_line(run, part) for run in runs]
     if baselines:
-        fitted = first.task.baselines()
+        fitted, rows = first.task.baselines(), unbalanced(first.bundle)
         if not fitted:
             logger.warning("the task %s has no classical models to compare with", first.task.name)
         for name, fit in fitted.items():
-            logger.info("fitting %s on %d rows", name, len(first.bundle.train))
-            lines.append(Contestant(name=name, model=None, num_params=None, values=fit(first.bundle, part)))
+            logger.info("fitting %s on %d rows", name, len(rows.train))
+            lines.append(Contestant(name=name, model=None, num_params=None, values=fit(rows, part)))
     monitor, sign = first.task.monitor, -1 if first.task.mode == "max" else 1
     worst = float("inf")
     lines.sort(key=lambda line: sign * line.values[monitor] if monitor in line.values else worst)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data import ArraySource, Bundle, DatasetSource, Source
+from zoo.data.balancing import BalancedSource, unbalanced
 from zoo.heads import head_path, parts_above_body
 from zoo.modes import evaluation_mode
 from zoo.training.checkpoint import write_atomically
@@ -73,6 +74,8 @@ class FrozenBody:
             found[part] = ArraySource(*engine.run_first_on_leader(read))
         train_features = found["train"]
         assert train_features is not None, "there is training data"
+        if isinstance(train, BalancedSource):
+            train_features = train.over(train_features)
         return cls(head=head, train=train_features, validation=found["validation"])
 
 
@@ -81,7 +84,7 @@ def data_key(bundle: Bundle) -> str | None:
 
     None where the inputs are not part of the bundle's fingerprint, as with a torch Dataset.
     """
-    from_dataset = isinstance(bundle.train, DatasetSource) and not bundle.origin
+    from_dataset = isinstance(unbalanced(bundle).train, DatasetSource) and not bundle.origin
     if not bundle.fingerprint or from_dataset:
         return None
     return json.dumps([bundle.fingerprint, dict(bundle.origin)], sort_keys=True, default=str)

@@ -13,6 +13,7 @@ from torch import nn
 
 from zoo.backends.base import local_file
 from zoo.data import Bundle
+from zoo.data.balancing import Balancing
 from zoo.optim import apply_schedule, make_optimizer, make_schedule
 from zoo.registry import model_info, trained_structure
 from zoo.training.building import build_model
@@ -21,6 +22,7 @@ from zoo.training.choices import (
     FINE_TUNING,
     STAGE_OPTIONS,
     TRAINING,
+    balanced_bundle,
     build_task,
     chosen_options,
     make_trainer,
@@ -53,6 +55,7 @@ def train(
     schedule: str | None = None,
     schedule_options: Mapping[str, Any] | None = None,
     warmup_steps: int | None = None,
+    balance: Balancing | None = None,
     out: PathLike | None = None,
     model_options: Mapping[str, Any] | None = None,
     data_options: Mapping[str, Any] | None = None,
@@ -68,6 +71,8 @@ def train(
     model:          a name of the zoo or of a backend, or a module of your own (then give `task`).
     data:           a path that the task's reader understands, or a Bundle.
     weights:        to start from; None starts from scratch.
+    balance:        what is done about classes of unequal size: "weighted_sampler", "oversample", "undersample" or
+                    "class_weights", as `zoo.data.balance` says; None does nothing.
     out:            directory of the run, new or empty; None takes the next free one under `runs/`.
     schedule:       of the learning rate: "constant", "cosine", "exponential", "inverse_square_root", "one_cycle" or
                     "step"; schedule_options: what that one takes.
@@ -84,7 +89,7 @@ def train(
     chosen = chosen_options(given, model=model, task=task, data=data, defaults=TRAINING)
     stage = Stage(name="train", **{name: chosen.pop(name) for name in STAGE_OPTIONS if name in chosen})
     job = Job.prepare(
-        model, data, task=task, weights=weights, recipe=Recipe(stages=(stage,), **chosen),
+        model, data, task=task, weights=weights, recipe=Recipe(stages=(stage,), **chosen), balance=balance,
         model_options=model_options, data_options=data_options, task_options=task_options,
     )  # fmt: skip
     return job.start(out=out, callbacks=callbacks, progress=progress)
@@ -104,6 +109,7 @@ def fine_tune(
     schedule: str | None = None,
     schedule_options: Mapping[str, Any] | None = None,
     cache_features: bool = False,
+    balance: Balancing | None = None,
     out: PathLike | None = None,
     model_options: Mapping[str, Any] | None = None,
     data_options: Mapping[str, Any] | None = None,
@@ -141,7 +147,7 @@ def fine_tune(
     fine_tuning_stages(strategy, num_groups=1, **choices)  # for its checks, before anything is read
     weights, parts = part_weights(model, weights)
     job = Job.prepare(
-        model, data, task=task, weights=weights, recipe=Recipe(**chosen), data_options=data_options,
+        model, data, task=task, weights=weights, recipe=Recipe(**chosen), balance=balance, data_options=data_options,
         model_options={**parts, **(model_options or {})}, task_options=task_options,
     )  # fmt: skip
     job.set_stages(fine_tuning_stages(strategy, num_groups=len(layer_groups(job.model)), **choices))
@@ -170,6 +176,7 @@ class Job:
         task: str | Task | None,
         weights: PathLike | bool | None,
         recipe: Recipe,
+        balance: Balancing | None,
         model_options: Mapping[str, Any] | None,
         data_options: Mapping[str, Any] | None,
         task_options: Mapping[str, Any] | None,
@@ -177,7 +184,7 @@ class Job:
         """Reads the data, and builds the task and the model for them."""
         _check_objects(model, task, weights, model_options, task_options)
         entry = model_info(model) if isinstance(model, str) else None
-        bundle = read_bundle(data, entry, task, weights, data_options)
+        bundle = balanced_bundle(read_bundle(data, entry, task, weights, data_options), balance, task)
         built = task if isinstance(task, Task) else build_task(task, entry, bundle, task_options)
         engine = Engine(recipe)
         arguments: dict[str, Any] = {}
@@ -244,7 +251,11 @@ class Job:
         return {
             "model": {"name": self.name, "arguments": self.arguments, "weights": self.weights},
             "task": {"name": self.task.name, "schema": self.task.schema()},
-            "data": {"origin": dict(self.bundle.origin), "fingerprint": self.bundle.fingerprint},
+            "data": {
+                "origin": dict(self.bundle.origin),
+                "fingerprint": self.bundle.fingerprint,
+                "changes": [dict(change) for change in self.bundle.changes],
+            },
             "recipe": self.recipe.as_dict(),
         }
 

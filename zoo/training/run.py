@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from zoo.data import Bundle, load_data
+from zoo.data.changes import replay
 from zoo.errors import DataError, RunError
 from zoo.metrics import UndefinedMetricWarning
 from zoo.registry import create_model, model_info
@@ -23,6 +24,7 @@ from zoo.training.engine import Engine
 from zoo.training.loggers import shown, without_nan
 from zoo.training.recipe import Recipe
 from zoo.training.task import Inputs, Item, Prediction, Task, evaluate
+from zoo.training.test_time import Average, judged_as, with_views
 from zoo.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -101,24 +103,26 @@ class Run:
 
     @property
     def bundle(self) -> Bundle:
-        """The data of the run, read again from where they were.
+        """The data of the run, read again from where they were, and changed as they were for it.
 
         Raises: RunError if they were given as Python objects; DataError if they changed in between.
         """
+        data = self.config["data"]
+        changes = data.get("changes", ())
         if self._bundle is None:
-            data = self.config["data"]
             if not data["origin"]:
                 raise RunError(
                     f"The data of {self.directory} were given in memory. Pass them again: "
                     "zoo.load_run(directory, data=bundle)."
                 )
-            bundle = load_data(task=self.config["task"]["name"], **data["origin"])
+            bundle = replay(load_data(task=self.config["task"]["name"], **data["origin"]), changes)
             if data["fingerprint"] and bundle.fingerprint != data["fingerprint"]:
                 raise DataError(
                     f"The data at {data['origin'].get('path')} changed since the run began, so it would not be the "
                     "same run. Put them back, or start a new one."
                 )
             self._bundle = bundle
+        self._bundle = replay(self._bundle, changes)
         return self._bundle
 
     @property
@@ -132,33 +136,44 @@ class Run:
         lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
         return [json.loads(line) for line in lines]
 
-    def evaluate(self, data: Bundle | PathLike | None = None, *, split: str | None = None) -> dict[str, float]:
+    def evaluate(
+        self,
+        data: Bundle | PathLike | None = None,
+        *,
+        split: str | None = None,
+        tta: str | None = None,
+        average: Average = "probabilities",
+    ) -> dict[str, float]:
         """Metrics of the best weights on a part of the data; writes them to `results.json`, with pictures.
 
         data:  other data than the run's own: a bundle, or a path, all of which is taken as it is, unless it names parts
                of its own.
         split: "test", "validation" or "train"; None takes the first of the first two that there is, and of other data
                without these "train".
+        tta:   views of each row whose answers are averaged, such as "flip"; the task has a list of them.
+        average: of the views: "probabilities" or "logits". Results say that and how it was done.
         """
+        seen = with_views(self.task, self.model, tta=tta, average=average)
         bundle = self._data(data)
         parts = bundle.parts
         order = [name for name in ("test", "validation", "train") if name in parts and (data or name != "train")]
         name = split or next(iter(order), "validation")
         if name not in parts:
             raise DataError(f"There is no {name!r} part in these data; pass split= as one of {', '.join(parts)}.")
-        source = parts[name]
+        source = parts[name].unaugmented()
         logger.info("judging the %s data: %d rows", "given" if data and len(parts) == 1 else name, len(source))
         engine = Engine(Recipe(accelerator=self.recipe.accelerator), launch=False)
-        model = self.model.to(engine.device)
+        model = seen.to(engine.device)
         size = self.recipe.batch_size
-        batches = source.unaugmented().batches(batch_size=size, num_workers=self.recipe.num_workers)
+        batches = source.batches(batch_size=size, num_workers=self.recipe.num_workers)
         total = source.num_batches(batch_size=size)
         values, metrics = evaluate(model, self.task, shown(batches, total=total, title=name), engine=engine)
         if data is None:
+            name = judged_as(name, tta=tta, average=average)
             results = {**self.results, name: values}
             write_json(self.directory / "results.json", {part: without_nan(found) for part, found in results.items()})
             for title, figure in self.task.figures(metrics).items():
-                figure.savefig(self.directory / f"{title}_{name}.png", dpi=120)
+                figure.savefig(self.directory / f"{title}_{name.replace(' ', '_')}.png", dpi=120)
         return values
 
     @property
@@ -171,9 +186,15 @@ class Run:
             for split, values in held.items()
         }
 
-    def predict(self, inputs: Item | Sequence[Item] | Any) -> list[Prediction]:
-        """A readable prediction for each row of a file or of several, of texts, or of a batch of inputs."""
-        return self.task.predict(self.model, self.read_inputs(inputs).rows)
+    def predict(
+        self, inputs: Item | Sequence[Item] | Any, *, tta: str | None = None, average: Average = "probabilities"
+    ) -> list[Prediction]:
+        """A readable prediction for each row of a file or of several, of texts, or of a batch of inputs.
+
+        tta, average: as for `evaluate`.
+        """
+        model = with_views(self.task, self.model, tta=tta, average=average)
+        return self.task.predict(model, self.read_inputs(inputs).rows)
 
     def explain(
         self,
@@ -194,10 +215,13 @@ class Run:
             layer=layer, options=options,
         )  # fmt: skip
 
-    def picture(self, inputs: Item | Sequence[Item] | Any) -> "Figure | None":
+    def picture(
+        self, inputs: Item | Sequence[Item] | Any, *, tta: str | None = None, average: Average = "probabilities"
+    ) -> "Figure | None":
         """Inputs with what is predicted for them, as a picture; None where the task has nothing to draw."""
+        model = with_views(self.task, self.model, tta=tta, average=average)
         rows = self.read_inputs(inputs).rows
-        return self.task.picture(self.model, rows, self.task.predict(self.model, rows))
+        return self.task.picture(model, rows, self.task.predict(model, rows))
 
     def read_inputs(self, inputs: Item | Sequence[Item] | Any) -> Inputs:
         """What the task predicts for: files and texts are read; all else is taken to be a batch already."""
