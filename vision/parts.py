@@ -47,3 +47,38 @@ AUGMENTATIONS = PartTable(
         "one random operation of a random magnitude",
     ),
 )
+
+VIEWS = PartTable(
+    "image view",
+    Part(
+        "five_crop",
+        "vision.data.views:five_crop",
+        "Krizhevsky et al. 2012, Advances in Neural Information Processing Systems 25, section 4.1",
+        "test-time augmentation by corners and centre",
+    ),
+    Part(
+        "flip",
+        "vision.data.views:flip",
+        "Krizhevsky et al. 2012, Advances in Neural Information Processing Systems 25, section 4.1",
+        "test-time augmentation by the mirror image",
+    ),
+    Part(
+        "flips",
+        "vision.data.views:flips",
+        "own",
+        "test-time augmentation by mirror images each way, for images without an up and down",
+    ),
+    Part("scales", "vision.data.views:scales", "own", "test-time augmentation by the enlarged centre"),
+    Part(
+        "ten_crop",
+        "vision.data.views:ten_crop",
+        "Krizhevsky et al. 2012, Advances in Neural Information Processing Systems 25, section 4.1",
+        "test-time augmentation by corners and centre and their mirror images",
+    ),
+)
+
+MASK_VIEWS = PartTable(
+    "mask view",
+    Part("flip", "vision.data.views:mask_flip", "own", "test-time augmentation of masks by the mirror image"),
+    Part("flips", "vision.data.views:mask_flips", "own", "test-time augmentation of masks by mirror images each way"),
+)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vision.data.listing import EXTENSIONS
 from vision.data.transforms import preprocessing_from
+from vision.parts import VIEWS
 from zoo.data import Bundle
 from zoo.errors import DataError
 from zoo.lookup import import_object
@@ -43,6 +44,7 @@ class ImageClassification(Classification):
 
     name = "vision/classification"
     suffixes = EXTENSIONS
+    views = VIEWS
 
     def __init__(
         self,

@@ -17,12 +17,13 @@ from vision.data.listing import EXTENSIONS
 from vision.data.mask_transforms import mask_preprocessing_from
 from vision.data.masks import SegmentationInput
 from vision.data.masks_files import IGNORE
+from vision.parts import MASK_VIEWS
 from vision.segmentation.evaluation import Evaluated, KeptOverlays, OfLogits
 from vision.segmentation.outputs import aligned, auxiliary_logits, margin_of, middle, segmentation_logits
 from vision.segmentation.tiles import predict_probs
 from zoo.data import Bundle
 from zoo.errors import DataError, check_name
-from zoo.losses import cross_entropy, dice_loss, tversky_loss
+from zoo.losses import cross_entropy, dice_loss, focal, lovasz_softmax, tversky_loss
 from zoo.metrics import Metric, make_metric
 from zoo.records import Entry, ImagePreprocessing
 from zoo.training import Batch, Inputs, Item, Losses, Prediction, Task, evaluation_mode
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 
     from zoo.explanation import Explanation
 
-Loss = Literal["cross_entropy", "dice", "cross_entropy_dice", "tversky"]
+Loss = Literal[
+    "cross_entropy", "focal", "dice", "tversky", "lovasz", "cross_entropy_dice", "cross_entropy_lovasz"
+]  # fmt: skip
+OF_PIXELS = ("cross_entropy", "focal")  # losses that are a mean over pixels alone
 IMAGES_AT_ONCE = 4  # judged together: whole images are larger than the crops of training
 
 
@@ -42,8 +46,9 @@ class Segmentation(Task):
     classes:       names in the order of the outputs.
     preprocessing: how image files become inputs; None if the data are arrays that the model takes as they are.
     input_shape:   of one training crop, [C, H, W].
-    loss:          "cross_entropy" counts pixels, "dice" and "tversky" overlaps of classes, "cross_entropy_dice" both.
-    class_weights: of the cross-entropy, one for each class, or None for equal ones.
+    loss:          "cross_entropy" and "focal" count pixels, "dice", "tversky" and "lovasz" overlaps of classes,
+                   "cross_entropy_dice" and "cross_entropy_lovasz" both.
+    class_weights: of pixels, one for each class, or None for equal ones; overlaps have none.
     auxiliary_weight: what the loss of a side head counts, beside 1 for the main one.
     tile:          side of the squares, pixels, in which images are judged and predicted; None takes them whole.
     overlap:       pixels that neighbouring tiles share; None is a quarter of a tile.
@@ -54,6 +59,8 @@ class Segmentation(Task):
     monitor = "mean_iou"
     mode: Literal["min", "max"] = "max"
     suffixes = EXTENSIONS
+    views = MASK_VIEWS
+    model_attributes = ("margin", "admissible")  # what judging asks a model for, beside its outputs
     recipe: ClassVar[Mapping[str, Any]] = {"batch_size": 8}
 
     def __init__(
@@ -73,8 +80,8 @@ class Segmentation(Task):
         check_name("loss of segmentation", loss, get_args(Loss))
         if class_weights is not None and len(class_weights) != len(classes):
             raise ValueError(f"{len(classes)} classes need as many class_weights, got {list(class_weights)}.")
-        if class_weights is not None and "cross_entropy" not in loss:
-            raise ValueError(f"class_weights are for the cross-entropy; loss={loss!r} has none.")
+        if class_weights is not None and "cross_entropy" not in loss and loss != "focal":
+            raise ValueError(f"class_weights are for losses of pixels, cross-entropy and focal; {loss!r} has none.")
         if (tile is not None and tile < 1) or (overlap is not None and overlap < 0) or auxiliary_weight < 0:
             raise ValueError(f"tile, overlap and auxiliary_weight cannot be {tile}, {overlap} and {auxiliary_weight}.")
         self.classes = tuple(classes)
@@ -146,19 +153,21 @@ class Segmentation(Task):
     def _losses(self, logits: Tensor, masks: Tensor, weights: Tensor | None) -> dict[str, Tensor]:
         parts: dict[str, Tensor] = {}
         if "cross_entropy" in self.loss:
-            parts["cross_entropy"] = self._cross_entropy(logits, masks, weights)
+            parts["cross_entropy"] = self._of_pixels(cross_entropy, logits, masks, weights)
+        if self.loss == "focal":
+            parts["focal_loss"] = self._of_pixels(focal, logits, masks, weights)
         if "dice" in self.loss:
             parts["dice_loss"] = dice_loss(logits, masks)
         if self.loss == "tversky":
             parts["tversky_loss"] = tversky_loss(logits, masks)
+        if "lovasz" in self.loss:
+            parts["lovasz_loss"] = lovasz_softmax(logits, masks)
         total = torch.stack(list(parts.values())).sum()
         return {"loss": total, **parts}
 
-    def _cross_entropy(self, logits: Tensor, masks: Tensor, weights: Tensor | None) -> Tensor:
+    def _of_pixels(self, loss: Callable[..., Tensor], logits: Tensor, masks: Tensor, weights: Tensor | None) -> Tensor:
         """Mean over the pixels that count; 0 if none does, such as in a crop of unlabelled ground."""
-        nats = cross_entropy(
-            logits, masks, class_weights=self.class_weights, ignore_index=IGNORE, reduction="none"
-        )  # [B, H, W]
+        nats = loss(logits, masks, class_weights=self.class_weights, ignore_index=IGNORE, reduction="none")  # [B, H, W]
         counted = (masks != IGNORE).to(nats.dtype)
         if weights is not None:
             return (nats * weights).sum() / counted.sum().clamp_min(1)
@@ -168,7 +177,7 @@ class Segmentation(Task):
 
     def mean_weight(self, batch: Batch) -> float | Tensor:
         _, masks, weights = _parts(batch)
-        if self.loss != "cross_entropy":
+        if self.loss not in OF_PIXELS:
             return len(masks)
         return (masks != IGNORE).sum() if weights is not None or self.class_weights is None else self._weight_of(masks)
 
@@ -178,6 +187,11 @@ class Segmentation(Task):
         return self._weights[torch.where(masks == IGNORE, len(self.classes), masks)].sum()
 
     # -- Judging
+
+    def logits(self, model: nn.Module, inputs: Any) -> Tensor:
+        """The model's logits for images [B, C, H, W] that it takes whole: [B, K, H, W], less its margin."""
+        found = segmentation_logits(model(inputs))
+        return aligned(found, (inputs.shape[-2], inputs.shape[-1]), margin=margin_of(model))
 
     def metrics(self) -> dict[str, Any]:
         num_classes = len(self.classes)

@@ -28,8 +28,15 @@ Items = Annotated[
     list[str], typer.Argument(metavar="ITEM", help="One file or more, or folders of them; texts where these are read.")
 ]
 
+Views = Annotated[
+    str | None,
+    typer.Option("--tta", metavar="NAME", help="Average over views of each row, such as flip: test-time augmentation."),
+]
+Averaged = Annotated[Literal["probabilities", "logits"], typer.Option("--average", help="What --tta averages.")]
 
-def _set(name: str, help: str) -> Any:
+
+def sets(name: str, help: str) -> Any:
+    """A flag that takes name=value, as often as it is given."""
     return typer.Option(name, metavar="NAME=VALUE", help=help)
 
 
@@ -68,10 +75,10 @@ def train(
     cache_features: Annotated[
         bool, typer.Option("--cache-features", help="Compute the frozen body's features once and keep them.")
     ] = False,
-    option: Annotated[Options, _set("--set", "Any other option of training: --set precision=bf16-mixed.")] = None,
-    data_option: Annotated[Options, _set("--data-set", "Option of the data's reader: --data-set test=0.1.")] = None,
-    model_option: Annotated[Options, _set("--model-set", "Option of the model's builder.")] = None,
-    task_option: Annotated[Options, _set("--task-set", "Option of the task: --task-set label_smoothing=0.1.")] = None,
+    option: Annotated[Options, sets("--set", "Any other option of training: --set precision=bf16-mixed.")] = None,
+    data_option: Annotated[Options, sets("--data-set", "Option of the data's reader: --data-set test=0.1.")] = None,
+    model_option: Annotated[Options, sets("--model-set", "Option of the model's builder.")] = None,
+    task_option: Annotated[Options, sets("--task-set", "Option of the task: --task-set label_smoothing=0.1.")] = None,
     devices: Annotated[
         int, typer.Option(metavar="N", min=1, help="Devices to train on, each with a process of its own.")
     ] = 1,
@@ -83,7 +90,7 @@ def train(
 
     A model of which the zoo has no trained weights, not of a part either, is trained from scratch.
     """
-    from_scratch = from_scratch or not (any(_is_given(ctx, name) for name in FINE_TUNING) or _has_weights(model))
+    from_scratch = from_scratch or not (any(_is_given(ctx, name) for name in FINE_TUNING) or has_weights(model))
     arguments = _training_arguments(ctx, from_scratch)
     log_to_stderr()
     _report(_train_function(from_scratch)(**arguments))
@@ -110,7 +117,7 @@ def _training_arguments(ctx: typer.Context, from_scratch: bool) -> dict[str, Any
     return arguments | _checked_options(read_options(arguments.pop("option")), from_scratch=from_scratch)
 
 
-def _has_weights(model: str) -> bool:
+def has_weights(model: str) -> bool:
     """Whether fine-tuning has something to start from; of other libraries' models that is for their loaders to say."""
     from zoo.registry import model_info, split_backend
 
@@ -190,6 +197,8 @@ def evaluate(
         Literal["train", "validation", "test"] | None,
         typer.Option(help="Part of the data; test if there is one, else validation."),
     ] = None,
+    tta: Views = None,
+    average: Averaged = "probabilities",
     as_json: JSON = False,
 ) -> None:
     """Judge a run's best weights.
@@ -199,7 +208,7 @@ def evaluate(
     from zoo.training import load_run
 
     log_to_stderr()
-    values = load_run(run).evaluate(data, split=split)
+    values = load_run(run).evaluate(data, split=split, tta=tta, average=average)
     if as_json:
         show_json(values)
     else:
@@ -210,6 +219,8 @@ def evaluate(
 def predict(
     run: RunPath,
     items: Items,
+    tta: Views = None,
+    average: Averaged = "probabilities",
     as_json: JSON = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write a picture of the predictions, where there is one.")
@@ -218,14 +229,14 @@ def predict(
 ) -> None:
     """Predict with a run's best weights."""
     if out is not None:
-        _check_picture(out, force)
+        check_picture(out, force)
     from zoo.training import load_run
 
     log_to_stderr()
     opened = load_run(run)
     expanded = _expand(items, opened)
     found = []
-    for name, prediction in _predictions(opened, expanded):
+    for name, prediction in _predictions(opened, expanded, tta=tta, average=average):
         if as_json:
             found.append({"file": name, **prediction})
         else:
@@ -233,7 +244,7 @@ def predict(
     if as_json:
         show_json(found)
     if out is not None:
-        picture = opened.picture(expanded)
+        picture = opened.picture(expanded, tta=tta, average=average)
         if picture is None:
             raise ValueError(f"Predictions of the task {opened.task.name} have no picture; leave --out away.")
         picture.savefig(out)
@@ -264,15 +275,15 @@ def _is_folder(item: str) -> bool:
         return False
 
 
-def _predictions(run: "Run", items: Sequence[str | Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _predictions(run: "Run", items: Sequence[str | Path], **options: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """The name of each row with its prediction, a batch of files in memory at a time."""
     step = run.recipe.batch_size
     for start in range(0, len(items), step):
         inputs = run.read_inputs(items[start : start + step])
-        yield from zip(inputs.names, run.predict(inputs), strict=True)
+        yield from zip(inputs.names, run.predict(inputs, **options), strict=True)
 
 
-def _check_picture(out: Path, force: bool) -> None:
+def check_picture(out: Path, force: bool) -> None:
     """Raises RunError where a picture would overwrite a file, or has no directory to go to."""
     if out.exists() and not force:
         raise RunError(f"{out} exists. Choose another --out, or overwrite it with --force.")
@@ -298,7 +309,7 @@ def explain(
     layer: Annotated[
         str | None, typer.Option(metavar="NAME", help="Layer to look at; found by itself if not given.")
     ] = None,
-    option: Annotated[Options, _set("--set", "Option of the method: --set num_samples=50.")] = None,
+    option: Annotated[Options, sets("--set", "Option of the method: --set num_samples=50.")] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="A picture: .png, .jpg, .pdf, .svg; of text .html.")] = Path(
         "explanation.png"
     ),
@@ -308,7 +319,7 @@ def explain(
 
     One picture, with a row for each file.
     """
-    _check_picture(out, force)
+    check_picture(out, force)
     from zoo.training import load_run
 
     log_to_stderr()

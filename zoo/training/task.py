@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from zoo.data import Bundle
     from zoo.explanation import Explanation
     from zoo.metrics import Metric
+    from zoo.training.test_time import View
 
 Prediction = dict[str, Any]
 ParameterGroups = list[dict[str, Any]]
@@ -52,6 +53,8 @@ class Task(ABC):
     suffixes:    how the names of files end that `read_inputs` reads, in lower case; empty where any may do.
     recipe:      options of training for this kind of problem, where neither the user nor the model's entry gives them.
     explanation: name of the method that `explain` takes where the user names none.
+    views:       what makes the views of a batch for test-time augmentation, by name; a task that has some has `logits`
+                 too: zoo.training.test_time.
     trainer:     "module:class" of the trainer; another than the core's where the data come from acting on them.
     """
 
@@ -61,6 +64,7 @@ class Task(ABC):
     suffixes: frozenset[str] = frozenset()
     recipe: ClassVar[Mapping[str, Any]] = NOTHING
     explanation: ClassVar[str] = "grad_cam"
+    views: ClassVar[Mapping[str, Callable[[], Sequence["View"]]]] = NOTHING
     trainer: str = "zoo.training.trainer:Trainer"
 
     @abstractmethod
