@@ -47,7 +47,7 @@ class AudioClassification(Classification):
     class_weights:   one for each class, or None for equal ones.
     mixing:          "mixup", or None: see `zoo.training.classification.Classification`. Waveforms are mixed, from their
                      starts on, and a mixture is as long as the longer one.
-    mixing_alpha:    see there.
+    mixing_alpha, extra_metrics: see there.
     """
 
     name = "audio/classification"
@@ -64,8 +64,11 @@ class AudioClassification(Classification):
         class_weights: Sequence[float] | None = None,
         mixing: str | None = None,
         mixing_alpha: float = 1.0,
+        extra_metrics: Sequence[str] = (),
     ) -> None:
-        super().__init__(classes=classes, label_smoothing=label_smoothing, class_weights=class_weights)
+        super().__init__(
+            classes=classes, label_smoothing=label_smoothing, class_weights=class_weights, extra_metrics=extra_metrics
+        )
         self.mixing = RowMixing(mixing, alpha=mixing_alpha, choices=("mixup",))
         self.preprocessing = None if preprocessing is None else preprocessing_from(preprocessing)
         self.seconds = seconds

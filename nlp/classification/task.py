@@ -39,6 +39,7 @@ class TextClassification(Classification):
     label_smoothing:   share of the target that is spread over all classes, 0..1.
     class_weights:     one for each class, or None for equal ones.
     embedding_weights: text file of published word vectors, such as GloVe's, for models that take one.
+    extra_metrics:     see `zoo.training.classification.Classification`.
     """
 
     name = "nlp/classification"
@@ -53,8 +54,11 @@ class TextClassification(Classification):
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | None = None,
         embedding_weights: str | None = None,
+        extra_metrics: Sequence[str] = (),
     ) -> None:
-        super().__init__(classes=classes, label_smoothing=label_smoothing, class_weights=class_weights)
+        super().__init__(
+            classes=classes, label_smoothing=label_smoothing, class_weights=class_weights, extra_metrics=extra_metrics
+        )
         self.encoder = TextEncoder(**encoder) if isinstance(encoder, Mapping) else encoder
         self.embedding_weights = embedding_weights
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from zoo.augmentation import Mixed, make_mixing
 from zoo.errors import DataError, check_name
 from zoo.losses import make_loss
-from zoo.metrics import Metric, make_metric
+from zoo.metrics import make_metric
+from zoo.metrics.chosen import check_chosen, chosen_figures, chosen_metrics
 from zoo.training.phases import Batch, Losses
 from zoo.training.task import Prediction, Task
 
@@ -34,6 +35,7 @@ class Classification(Task):
                      and its loss is the mean of that for its own class and that for its partner's, weighted as they
                      are mixed. The training accuracy, which mixtures have none of, is then not logged.
     mixing_alpha:    of the distribution Beta(alpha, alpha) of the weights; 0.2 mixes little, 1 evenly.
+    extra_metrics:   reported beside the usual ones, with a picture each: of `zoo.metrics.chosen.CHOICES`.
     """
 
     monitor = "accuracy"
@@ -47,19 +49,22 @@ class Classification(Task):
         class_weights: Sequence[float] | None = None,
         mixing: str | None = None,
         mixing_alpha: float = 1.0,
+        extra_metrics: Sequence[str] = (),
     ) -> None:
         if len(classes) < 2:
             raise DataError(f"Classification needs two classes or more, got {list(classes)}.")
         self.classes = tuple(classes)
         self.loss = ClassLoss(classes=classes, label_smoothing=label_smoothing, class_weights=class_weights)
         self.mixing = RowMixing(mixing, alpha=mixing_alpha)
+        self.extra_metrics = check_chosen(extra_metrics)
 
     @abstractmethod
     def logits(self, model: nn.Module, inputs: Any) -> Tensor:
         """The model's logits [B, C] for the inputs of a batch."""
 
     def schema(self) -> dict[str, Any]:
-        return {"classes": list(self.classes), **self.loss.options(), **self.mixing.options()}
+        extra = {"extra_metrics": list(self.extra_metrics)} if self.extra_metrics else {}
+        return {"classes": list(self.classes), **self.loss.options(), **self.mixing.options(), **extra}
 
     def losses(self, model: nn.Module, batch: Batch) -> Losses:
         inputs, targets = batch
@@ -77,15 +82,16 @@ class Classification(Task):
     def mean_weight(self, batch: Batch) -> float | Tensor:
         return self.loss.weight(batch[1])
 
-    def metrics(self) -> dict[str, Metric]:
-        count = len(self.classes)
+    def metrics(self) -> dict[str, Any]:
+        count, classes = len(self.classes), list(self.classes)
         metrics = {
             "accuracy": make_metric("accuracy"),
             "loss": make_metric("log_loss"),
-            "precision": make_metric("precision", num_classes=count),
-            "recall": make_metric("recall", num_classes=count),
-            "f1": make_metric("f1", num_classes=count),
+            "precision": make_metric("precision", num_classes=count, classes=classes),
+            "recall": make_metric("recall", num_classes=count, classes=classes),
+            "f1": make_metric("f1", num_classes=count, classes=classes),
             "confusion_matrix": make_metric("confusion_matrix", num_classes=count),
+            **chosen_metrics(self.extra_metrics, classes),
         }
         return {**metrics, "top5": make_metric("top5")} if count >= CLASSES_WITH_TOP5 else metrics
 
@@ -94,7 +100,7 @@ class Classification(Task):
         return self.logits(model, inputs).float(), targets
 
     def figures(self, metrics: Mapping[str, Any]) -> dict[str, "Figure"]:
-        return confusion_figures(metrics, self.classes)
+        return {**confusion_figures(metrics, self.classes), **chosen_figures(metrics, self.classes)}
 
 
 class ClassLoss:

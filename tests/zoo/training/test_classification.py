@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo.data import ArraySource
-from zoo.errors import DataError
+from zoo.errors import DataError, UnknownNameError
+from zoo.metrics import UndefinedMetricWarning
 from zoo.training import evaluate
 from zoo.training.classification import Classification, ClassLoss, class_number, logits_of, ranked
 
@@ -94,3 +95,23 @@ def test_weights_that_do_not_fit_raise(weights):
 def test_one_class_is_none():
     with pytest.raises(DataError, match="two classes"):
         Columns(classes=["cat"])
+
+
+def test_metrics_that_are_asked_for_are_reported_and_drawn():
+    """Fails if they are lost in a run's directory, or drawn of other classes."""
+    task = Columns(classes=CLASSES, extra_metrics=["roc_auc", "calibration_error"])
+    task = Columns(**task.schema())
+    logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 3.0], [0.0, 4.0, 3.0], [0.0, 4.0, 3.0]])
+    batches = ArraySource(logits, torch.tensor([0, 1, 1, 2])).batches(batch_size=3)
+    values, metrics = evaluate(nn.Identity(), task, batches)
+    assert values["roc_auc"] == pytest.approx((1 + 2.5 / 4 + 1.5 / 3) / 3)
+    assert 0 < values["calibration_error"] < 1
+    assert set(task.figures(metrics)) == {"confusion", "roc", "reliability"}
+    assert "extra_metrics" not in Columns(classes=CLASSES).schema()
+    with pytest.raises(UnknownNameError, match="roc_auc"):
+        Columns(classes=CLASSES, extra_metrics=["auc"])
+
+
+def test_undefined_classes_are_called_by_name():
+    with pytest.warns(UndefinedMetricWarning, match=r"\(owl\)"):
+        evaluate(nn.Identity(), Columns(classes=CLASSES), [(torch.eye(3)[:2], torch.tensor([0, 1]))])
