@@ -3,7 +3,7 @@
 from vision.classification import catalog as classification
 from vision.detection import catalog as detection
 from vision.generation import catalog as generation
-from vision.parts import AUGMENTATIONS, MASK_VIEWS, VIEWS
+from vision.parts import AUGMENTATIONS, MASK_VIEWS, METRICS, VIEWS
 from vision.segmentation import catalog as segmentation
 from zoo.records import Catalog
 
@@ -13,5 +13,5 @@ CATALOG = Catalog(
     models=tuple(entry for room in ROOMS for entry in room.MODELS),
     tasks=tuple(task for room in ROOMS for task in room.TASKS),
     demos={"vision": "vision.examples.demo:run"},
-    parts=(AUGMENTATIONS, VIEWS, MASK_VIEWS),
+    parts=(AUGMENTATIONS, METRICS, VIEWS, MASK_VIEWS),
 )

@@ -1,4 +1,4 @@
-"""What vision adds to the parts of the toolkit, as data: changes of training images, and views of test images."""
+"""What vision adds to the parts of the toolkit, as data: changes of training images, metrics, and views of test images."""
 
 from zoo.parts.table import Part, PartTable
 
@@ -45,6 +45,16 @@ AUGMENTATIONS = PartTable(
         "vision.data.policies:trivial_augment",
         "Müller and Hutter 2021, arXiv:2103.10158, algorithm 1",
         "one random operation of a random magnitude",
+    ),
+)
+
+METRICS = PartTable(
+    "metric",
+    Part(
+        "map",
+        "vision.detection.metrics:AveragePrecision",
+        "Lin et al. 2014, arXiv:1405.0312, section 6; as faster-coco-eval computes it",
+        "mean average precision of boxes over overlaps and classes",
     ),
 )
 

@@ -37,7 +37,7 @@ class ImageClassification(Classification):
     input_shape:     of one input, [C, H, W].
     label_smoothing: share of the target that is spread over all classes, 0..1.
     class_weights:   one for each class, or None for equal ones.
-    mixing, mixing_alpha: see `zoo.training.classification.Classification`.
+    mixing, mixing_alpha, extra_metrics: see `zoo.training.classification.Classification`.
     losses:          "module:callable" `(model, batch) -> dict` in place of cross-entropy, for models whose paper
                      trains otherwise.
     """
@@ -57,10 +57,11 @@ class ImageClassification(Classification):
         mixing: str | None = None,
         mixing_alpha: float = 1.0,
         losses: str | None = None,
+        extra_metrics: Sequence[str] = (),
     ) -> None:
         super().__init__(
             classes=classes, label_smoothing=label_smoothing, class_weights=class_weights, mixing=mixing,
-            mixing_alpha=mixing_alpha,
+            mixing_alpha=mixing_alpha, extra_metrics=extra_metrics,
         )  # fmt: skip
         if losses is not None and (class_weights is not None or label_smoothing or mixing is not None):
             raise ValueError(
