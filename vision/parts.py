@@ -1,4 +1,4 @@
-"""What vision adds to the parts of the toolkit, as data: changes of training images, metrics, and views of test images."""
+"""What vision adds to the toolkit, as data: changes of training images, metrics, and views of test images."""
 
 from zoo.parts.table import Part, PartTable
 
