@@ -241,7 +241,7 @@ def test_evaluate_other_data_with_fewer_classes(home: Path, tmp_path: Path) -> N
 
 def test_values_that_are_no_numbers_are_null(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails if NaN is printed as such, which is no JSON."""
-    monkeypatch.setattr("zoo.training.Run.evaluate", lambda self, data, split: {"recall": math.nan, "loss": math.inf})
+    monkeypatch.setattr("zoo.training.Run.evaluate", lambda self, data, **_: {"recall": math.nan, "loss": math.inf})
     assert json.loads(zoo("evaluate", "run", "--json").stdout) == {"recall": None, "loss": None}
 
 
@@ -332,7 +332,7 @@ def test_load_report_is_shown_once(home: Path, caplog: pytest.LogCaptureFixture)
         ((*SCRATCH, "--data-set", "siz=3"), "Did you mean 'size'?"),
         ((*SCRATCH, "--data-set", "size=big"), "size must be int | None, got 'big'"),
         ((*SCRATCH, "--model-set", "dept=20"), "Did you mean 'depth'?"),
-        ((*SCRATCH, "--task-set", "smoothing=1"), "Did you mean 'label_smoothing'?"),
+        ((*SCRATCH, "--task-set", "smoothing=1"), "Did you mean 'label_smoothing'"),
         ((*SCRATCH, "--strategy", "head"), "--strategy is for trained weights"),
         (("train", "resnet18", "--data", "photos", "--strategy", "head", "--head-epochs", "2"), "two_stage"),
         ((*SCRATCH, "--out", "run"), "zoo resume run"),

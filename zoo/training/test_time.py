@@ -106,11 +106,13 @@ class AveragedViews(nn.Module):
 def with_views(task: Any, model: nn.Module, *, tta: str | None, average: Average = "probabilities") -> nn.Module:
     """The model that a task judges or predicts by: `model` itself, or the mean of it over the views called `tta`.
 
-    Raises: ValueError for a task that has no views; UnknownNameError for views that it does not have, or an average
-            that there is not.
+    Raises: ValueError for a task that has no views, or an average of none; UnknownNameError for views that the task
+            does not have, or an average that there is not.
     """
     check_name("average of views", average, get_args(Average))
     if tta is None:
+        if average != "probabilities":
+            raise ValueError(f"average={average!r} is of views; choose tta, such as flip, or leave it out.")
         return model
     if not task.views:
         raise ValueError(f"The task {task.name} has no views for test-time augmentation; leave tta out.")

@@ -155,6 +155,8 @@ def test_wrong_names_are_refused(run):
         run.predict(torch.zeros(1, 1, 8, 8), tta="flip", average="logit")
     with pytest.raises(UnknownNameError, match="logits"):
         run.evaluate(average="mean")
+    with pytest.raises(ValueError, match="choose tta"):
+        run.evaluate(average="logits")
     for kind in (TextClassification, Detection):
         task = object.__new__(kind)
         with pytest.raises(ValueError, match=f"The task {kind.name} has no views"):
