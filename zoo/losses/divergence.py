@@ -52,12 +52,8 @@ def kl_divergence(
         raise ValueError(f'target_form must be "probabilities" or "logits"; got {target_form!r}.')
     true, taken = (other, model) if direction == "forward" else (model, other)
     probs = true.exp()
-    # Where the true distribution has probability 0 its logarithm may be infinite, and 0 times that is NaN: it adds 0.
-    return reduced(torch.where(probs > 0, probs * (_finite(true) - taken), 0.0).sum(1), reduction)
-
-
-def _finite(log_probs: Tensor) -> Tensor:
-    return log_probs.clamp_min(torch.finfo(log_probs.dtype).min)
+    # A class of probability 0 adds 0, though its logarithm may be infinite: 0 times that is NaN, in gradients too.
+    return reduced((probs * torch.where(probs > 0, true - taken, 0.0)).sum(1), reduction)
 
 
 def _check_probabilities(target: Tensor) -> None:

@@ -1,6 +1,7 @@
 """The task: losses by hand, judging, prediction, pictures, options."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,11 +9,11 @@ import torch
 from torch import nn
 
 from vision.data.masks import SegmentationInput
-from vision.segmentation.task import Segmentation
+from vision.segmentation.task import Loss, Segmentation
 from vision.segmentation.unet import UNet
 from zoo.data import Bundle
 from zoo.errors import DataError, UnknownNameError
-from zoo.losses import cross_entropy, dice_loss, tversky_loss
+from zoo.losses import cross_entropy, dice_loss, focal, lovasz_softmax, tversky_loss
 from zoo.training import evaluate
 
 CLASSES = ["back", "cell", "nucleus"]
@@ -57,10 +58,14 @@ def test_losses_are_those_of_the_table(ignored):
         "cross_entropy": cross_entropy(logits, masks, ignore_index=255),
         "dice": dice_loss(logits, masks),
         "tversky": tversky_loss(logits, masks),
+        "focal": focal(logits, masks, ignore_index=255),
+        "lovasz": lovasz_softmax(logits, masks),
     }
-    expected["cross_entropy_dice"] = expected["cross_entropy"] + expected["dice"]
-    parts = {"cross_entropy": ["cross_entropy"], "dice": ["dice_loss"], "tversky": ["tversky_loss"]}
-    parts["cross_entropy_dice"] = ["cross_entropy", "dice_loss"]
+    parts = {name: [name if name == "cross_entropy" else f"{name}_loss"] for name in expected}
+    for other in ("dice", "lovasz"):
+        expected[f"cross_entropy_{other}"] = expected["cross_entropy"] + expected[other]
+        parts[f"cross_entropy_{other}"] = ["cross_entropy", f"{other}_loss"]
+    assert set(expected) == set(get_args(Loss))
     for name, value in expected.items():
         found = Segmentation(classes=CLASSES, loss=name).losses(Fixed(logits), (logits, masks))
         torch.testing.assert_close(found["loss"], value)
@@ -71,21 +76,23 @@ def test_losses_are_those_of_the_table(ignored):
     torch.testing.assert_close(found["pixel_accuracy"], accuracy)
 
 
-def test_class_weights_are_a_weighted_mean():
+@pytest.mark.parametrize(("name", "loss"), [("cross_entropy", cross_entropy), ("focal", focal)])
+def test_class_weights_are_a_weighted_mean(name, loss):
     logits, masks = batch(ignored=True)
     weights = [1.0, 3.0, 0.5]
-    task = Segmentation(classes=CLASSES, loss="cross_entropy", class_weights=weights)
+    task = Segmentation(classes=CLASSES, loss=name, class_weights=weights)
     found = task.losses(Fixed(logits), (logits, masks))["loss"]
-    torch.testing.assert_close(found, cross_entropy(logits, masks, class_weights=weights, ignore_index=255))
+    torch.testing.assert_close(found, loss(logits, masks, class_weights=weights, ignore_index=255))
     total = sum(weights[label] for label in masks[masks != 255].tolist())
     assert float(task.mean_weight((logits, masks))) == pytest.approx(total)
 
 
-def test_batches_of_unequal_counts_add_up():
+@pytest.mark.parametrize("name", ["cross_entropy", "focal"])
+def test_batches_of_unequal_counts_add_up(name):
     """The weights of the means make two batches one: fails if rows are counted where pixels should be."""
     logits, masks = batch(rows=3, ignored=True)
     for weights in (None, [1.0, 3.0, 0.5]):
-        task = Segmentation(classes=CLASSES, loss="cross_entropy", class_weights=weights)
+        task = Segmentation(classes=CLASSES, loss=name, class_weights=weights)
         parts = [(logits[:1], masks[:1]), (logits[1:], masks[1:])]
         means = [task.losses(Fixed(part[0]), part)["loss"] for part in parts]
         shares = torch.tensor([float(task.mean_weight(part)) for part in parts])
@@ -102,10 +109,11 @@ def test_weights_of_pixels_by_hand():
     assert found.item() == pytest.approx(3.5 * math.log(2))
 
 
-def test_nothing_to_count_gives_no_nan():
+@pytest.mark.parametrize("name", get_args(Loss))
+def test_nothing_to_count_gives_no_nan(name):
     logits, masks = batch()
     model = Fixed(logits)
-    loss = Segmentation(classes=CLASSES).losses(model, (logits, torch.full_like(masks, 255)))["loss"]
+    loss = Segmentation(classes=CLASSES, loss=name).losses(model, (logits, torch.full_like(masks, 255)))["loss"]
     loss.backward()
     assert loss.item() == 0
     assert not model.logits.grad.any()

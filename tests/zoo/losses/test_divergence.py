@@ -67,6 +67,22 @@ def test_extremes(direction, dtype):
     assert kl_divergence(torch.zeros(0, 3), torch.zeros(0, 3)).isnan()
 
 
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@pytest.mark.parametrize("target_form", ["probabilities", "logits"])
+def test_classes_that_are_ruled_out(direction, target_form):
+    """Logits of minus infinity on both sides: fails if 0 times infinity gives NaN, in the value or in the gradient."""
+    logits, other = torch.randn(4, 3), torch.randn(4, 3)
+    masked = torch.cat([logits, torch.full((4, 1), -math.inf)], 1).requires_grad_()
+    target = torch.cat([other, torch.full((4, 1), -math.inf)], 1)
+    if target_form == "probabilities":
+        other, target = other.softmax(1), target.softmax(1)
+    options = {"target_form": target_form, "direction": direction}
+    loss = kl_divergence(masked, target, **options)
+    loss.backward()
+    torch.testing.assert_close(loss, kl_divergence(logits, other, **options))
+    assert masked.grad.isfinite().all()
+
+
 def test_distillation_by_hand():
     """At temperature 2 logits of 2 log 3 are odds of 3: 4 KL((3/4, 1/4) || (1/2, 1/2))."""
     teacher = torch.tensor([[2 * math.log(3), 0.0]])
