@@ -47,7 +47,8 @@ class AudioClassification(Classification):
     class_weights:   one for each class, or None for equal ones.
     mixing:          "mixup", or None: see `zoo.training.classification.Classification`. Waveforms are mixed, from their
                      starts on, and a mixture is as long as the longer one.
-    mixing_alpha, extra_metrics: see there.
+    mixing_alpha:    see there.
+    extra_metrics:   see `zoo.training.classification.Classification`.
     """
 
     name = "audio/classification"

@@ -35,7 +35,8 @@ class Classification(Task):
                      and its loss is the mean of that for its own class and that for its partner's, weighted as they
                      are mixed. The training accuracy, which mixtures have none of, is then not logged.
     mixing_alpha:    of the distribution Beta(alpha, alpha) of the weights; 0.2 mixes little, 1 evenly.
-    extra_metrics:   reported beside the usual ones, with a picture each: of `zoo.metrics.chosen.CHOICES`.
+    extra_metrics:   any of "roc_auc", "average_precision" and "calibration_error": reported beside the usual metrics,
+                     with a picture each.
     """
 
     monitor = "accuracy"
