@@ -47,8 +47,7 @@ class AudioClassification(Classification):
     class_weights:   one for each class, or None for equal ones.
     mixing:          "mixup", or None: see `zoo.training.classification.Classification`. Waveforms are mixed, from their
                      starts on, and a mixture is as long as the longer one.
-    mixing_alpha:    see there.
-    extra_metrics:   see `zoo.training.classification.Classification`.
+    All others:      see there.
     """
 
     name = "audio/classification"

@@ -39,7 +39,7 @@ class TextClassification(Classification):
     label_smoothing:   share of the target that is spread over all classes, 0..1.
     class_weights:     one for each class, or None for equal ones.
     embedding_weights: text file of published word vectors, such as GloVe's, for models that take one.
-    extra_metrics:     see `zoo.training.classification.Classification`.
+    All others:        see `zoo.training.classification.Classification`.
     """
 
     name = "nlp/classification"

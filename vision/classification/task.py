@@ -37,9 +37,9 @@ class ImageClassification(Classification):
     input_shape:     of one input, [C, H, W].
     label_smoothing: share of the target that is spread over all classes, 0..1.
     class_weights:   one for each class, or None for equal ones.
-    mixing, mixing_alpha, extra_metrics: see `zoo.training.classification.Classification`.
     losses:          "module:callable" `(model, batch) -> dict` in place of cross-entropy, for models whose paper
                      trains otherwise.
+    All others:      see `zoo.training.classification.Classification`.
     """
 
     name = "vision/classification"
