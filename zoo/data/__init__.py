@@ -6,6 +6,7 @@ from zoo.data.bundle import Bundle
 from zoo.data.datasets import DatasetSource
 from zoo.data.folds import Folds, folds
 from zoo.data.load import load_data
+from zoo.data.preprocessing import Fitted, fit_preprocessing
 from zoo.data.randomness import (
     isolated_generators,
     mix,
@@ -24,16 +25,19 @@ from zoo.data.splits import (
 )
 from zoo.data.targets import Kind
 from zoo.parts.balancing import BALANCING
+from zoo.parts.preprocessing import PREPROCESSING
 from zoo.parts.splits import SPLITS
 
 __all__ = [
     "BALANCING",
+    "PREPROCESSING",
     "SPLITS",
     "ArraySource",
     "Augmentation",
     "Batch",
     "Bundle",
     "DatasetSource",
+    "Fitted",
     "Folds",
     "Kind",
     "Source",
@@ -42,6 +46,7 @@ __all__ = [
     "column_split",
     "count_batches",
     "epoch_order",
+    "fit_preprocessing",
     "folds",
     "group_split",
     "isolated_generators",

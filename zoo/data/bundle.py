@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from zoo.data.subsets import known_targets, unaugmented
 from zoo.data.targets import Kind, check_classes, encode_targets
 from zoo.errors import DataError
 
+if TYPE_CHECKING:
+    from zoo.data.preprocessing import Fitted
+
 logger = logging.getLogger(__name__)
 
 
@@ -42,6 +45,7 @@ class Bundle:
                    data from memory.
     fingerprint:   hash of what the data are; changes with them.
     groups:        by part the group of each row [N], int64, where the data say which rows belong together.
+    fitted:        what was fitted to the training rows and prepares the rows of all parts: `zoo.data.preprocessing`.
     class_weights: of the classes in the loss of a task built for these data; None where it has none of its own.
     changes:       what was done to the bundle after it was read, in order and fit for JSON: `zoo.data.changes`.
     """
@@ -58,6 +62,7 @@ class Bundle:
     origin: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     groups: Mapping[str, Tensor] = field(default_factory=dict)
+    fitted: "Fitted | None" = None
     class_weights: tuple[float, ...] | None = None
     changes: tuple[Mapping[str, Any], ...] = ()
 

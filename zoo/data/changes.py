@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zoo.data.bundle import Bundle
+from zoo.data.preprocessing import Fitted, with_fitted
 from zoo.errors import DataError
 from zoo.lookup import import_object
 
@@ -16,10 +17,11 @@ CHANGES = {
 }
 
 
-def replay(bundle: Bundle, changes: Sequence[Mapping[str, Any]]) -> Bundle:
+def replay(bundle: Bundle, changes: Sequence[Mapping[str, Any]], *, fitted: Fitted | None = None) -> Bundle:
     """The bundle with all of `changes`, of which it may have the first ones already.
 
     changes: as `Bundle.changes` holds them, or as JSON gives them back.
+    fitted:  the preprocessing that was fitted then; None fits it again.
     Raises:  DataError for a bundle that has others, and a change that cannot be made again.
     """
     done = [dict(change) for change in bundle.changes]
@@ -35,6 +37,9 @@ def replay(bundle: Bundle, changes: Sequence[Mapping[str, Any]]) -> Bundle:
                 "The run was trained on a fold by groups given in memory. Make the folds again by "
                 "zoo.data.folds(bundle, k, groups=...), and pass the bundle of this one."
             )
+        if change["change"] == "preprocessing" and fitted is not None:
+            bundle = with_fitted(bundle, fitted, options)
+            continue
         bundle = import_object(CHANGES[change["change"]])(bundle, **options)
     return bundle
 

@@ -175,6 +175,12 @@ class DatasetSource:
         lengths = None if self.lengths is None or other.lengths is None else torch.cat([self.lengths, other.lengths])
         return self._like(joined_datasets(self.dataset, other.dataset), lengths)
 
+    def prepared(self, transform: Transform) -> "DatasetSource":
+        """The same rows with another transform."""
+        return DatasetSource(
+            self.dataset, num_workers=self.num_workers, transform=transform, collate=self.collate, lengths=self.lengths
+        )
+
     def _like(self, dataset: Any, lengths: Tensor | None) -> "DatasetSource":
         """Another dataset in batches as this one's."""
         return DatasetSource(

@@ -110,6 +110,10 @@ def folds(
     check_name("kind of folds", kind, get_args(FoldKind))
     if any(change["change"] == "balance" for change in bundle.changes):
         raise DataError("The rows are balanced, and one could be in two folds: make the folds first, and balance each.")
+    if bundle.fitted is not None:
+        raise DataError(
+            f"{bundle.fitted.name} was fitted to rows that folds would hold out: make the folds first, and fit each."
+        )
     pool = bundle.train if bundle.validation is None else joined(bundle.train, bundle.validation)
     grouped = kind in ("group", "stratified_group")
     if groups is not None and not grouped:

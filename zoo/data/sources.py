@@ -146,6 +146,12 @@ class ArraySource:
             raise DataError(f"The rows of the two parts do not go together: {error}") from error
         return self._like(tuple(tensors))
 
+    def prepared(self, transform: Transform) -> Self:
+        """The same rows with another transform."""
+        found = copy.copy(self)
+        found.transform = transform
+        return found
+
     def _like(self, tensors: tuple[Tensor, ...]) -> Self:
         """Other rows in batches as this one's."""
         found = copy.copy(self)

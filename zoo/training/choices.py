@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from zoo.data import Bundle, load_data
+from zoo.data import Bundle, fit_preprocessing, load_data
 from zoo.data import balance as balanced
 from zoo.data.balancing import Balancing
 from zoo.errors import UnknownNameError
@@ -109,11 +109,22 @@ def read_bundle(
     return load_data(data, task=task_name(task, entry, data), **{**stated, **(options or {})})
 
 
-def balanced_bundle(bundle: Bundle, balance: Balancing | None, task: str | Task | None) -> Bundle:
-    """The bundle balanced by class as `balance` says: see `zoo.data.balance`.
+def changed_bundle(
+    bundle: Bundle,
+    task: str | Task | None,
+    *,
+    preprocess: str | None,
+    preprocess_options: Mapping[str, Any] | None,
+    balance: Balancing | None,
+) -> Bundle:
+    """The bundle prepared and balanced by class: see `zoo.data.fit_preprocessing` and `zoo.data.balance`.
 
     Raises: ValueError for class weights that a task which is an object already does not have.
     """
+    if preprocess is not None:
+        bundle = fit_preprocessing(bundle, preprocess, **(preprocess_options or {}))
+    elif preprocess_options:
+        raise ValueError("preprocess_options are for a preprocessing: name it by preprocess=.")
     bundle = bundle if balance is None else balanced(bundle, balance)
     if bundle.class_weights is not None and isinstance(task, Task):
         held = task.schema().get("class_weights")

@@ -14,16 +14,18 @@ from torch import nn
 from zoo.backends.base import local_file
 from zoo.data import Bundle
 from zoo.data.balancing import Balancing
+from zoo.data.preprocessing import FILE
 from zoo.optim import apply_schedule, make_optimizer, make_schedule
 from zoo.registry import model_info, trained_structure
 from zoo.training.building import build_model
 from zoo.training.callbacks import Callback
+from zoo.training.checkpoint import write_atomically
 from zoo.training.choices import (
     FINE_TUNING,
     STAGE_OPTIONS,
     TRAINING,
-    balanced_bundle,
     build_task,
+    changed_bundle,
     chosen_options,
     make_trainer,
     part_weights,
@@ -55,6 +57,8 @@ def train(
     schedule: str | None = None,
     schedule_options: Mapping[str, Any] | None = None,
     warmup_steps: int | None = None,
+    preprocess: str | None = None,
+    preprocess_options: Mapping[str, Any] | None = None,
     balance: Balancing | None = None,
     out: PathLike | None = None,
     model_options: Mapping[str, Any] | None = None,
@@ -71,6 +75,8 @@ def train(
     model:          a name of the zoo or of a backend, or a module of your own (then give `task`).
     data:           a path that the task's reader understands, or a Bundle.
     weights:        to start from; None starts from scratch.
+    preprocess:     what is fitted to the training rows and applied to all, such as "zca_whitening", as
+                    `zoo.data.fit_preprocessing` says; preprocess_options: what that one takes.
     balance:        what is done about classes of unequal size: "weighted_sampler", "oversample", "undersample" or
                     "class_weights", as `zoo.data.balance` says; None does nothing.
     out:            directory of the run, new or empty; None takes the next free one under `runs/`.
@@ -89,7 +95,8 @@ def train(
     chosen = chosen_options(given, model=model, task=task, data=data, defaults=TRAINING)
     stage = Stage(name="train", **{name: chosen.pop(name) for name in STAGE_OPTIONS if name in chosen})
     job = Job.prepare(
-        model, data, task=task, weights=weights, recipe=Recipe(stages=(stage,), **chosen), balance=balance,
+        model, data, task=task, weights=weights, recipe=Recipe(stages=(stage,), **chosen), preprocess=preprocess,
+        preprocess_options=preprocess_options, balance=balance,
         model_options=model_options, data_options=data_options, task_options=task_options,
     )  # fmt: skip
     return job.start(out=out, callbacks=callbacks, progress=progress)
@@ -109,6 +116,8 @@ def fine_tune(
     schedule: str | None = None,
     schedule_options: Mapping[str, Any] | None = None,
     cache_features: bool = False,
+    preprocess: str | None = None,
+    preprocess_options: Mapping[str, Any] | None = None,
     balance: Balancing | None = None,
     out: PathLike | None = None,
     model_options: Mapping[str, Any] | None = None,
@@ -147,7 +156,8 @@ def fine_tune(
     fine_tuning_stages(strategy, num_groups=1, **choices)  # for its checks, before anything is read
     weights, parts = part_weights(model, weights)
     job = Job.prepare(
-        model, data, task=task, weights=weights, recipe=Recipe(**chosen), balance=balance, data_options=data_options,
+        model, data, task=task, weights=weights, recipe=Recipe(**chosen), data_options=data_options,
+        preprocess=preprocess, preprocess_options=preprocess_options, balance=balance,
         model_options={**parts, **(model_options or {})}, task_options=task_options,
     )  # fmt: skip
     job.set_stages(fine_tuning_stages(strategy, num_groups=len(layer_groups(job.model)), **choices))
@@ -176,15 +186,20 @@ class Job:
         task: str | Task | None,
         weights: PathLike | bool | None,
         recipe: Recipe,
-        balance: Balancing | None,
         model_options: Mapping[str, Any] | None,
         data_options: Mapping[str, Any] | None,
         task_options: Mapping[str, Any] | None,
+        preprocess: str | None = None,
+        preprocess_options: Mapping[str, Any] | None = None,
+        balance: Balancing | None = None,
     ) -> "Job":
         """Reads the data, and builds the task and the model for them."""
         _check_objects(model, task, weights, model_options, task_options)
         entry = model_info(model) if isinstance(model, str) else None
-        bundle = balanced_bundle(read_bundle(data, entry, task, weights, data_options), balance, task)
+        bundle = changed_bundle(
+            read_bundle(data, entry, task, weights, data_options), task, preprocess=preprocess,
+            preprocess_options=preprocess_options, balance=balance,
+        )  # fmt: skip
         built = task if isinstance(task, Task) else build_task(task, entry, bundle, task_options)
         engine = Engine(recipe)
         arguments: dict[str, Any] = {}
@@ -219,6 +234,8 @@ class Job:
         if self.engine.leads:
             directory = create_directory(out, name=title)
             write_config(directory, config)
+            if self.bundle.fitted is not None:
+                write_atomically(directory / FILE, self.bundle.fitted.save)
             held_out = 0 if self.bundle.validation is None else len(self.bundle.validation)
             logger.info("%s: training on %d rows, %d for validation", directory, len(self.bundle.train), held_out)
         directory = self.engine.broadcast(directory)

@@ -9,10 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 
-from zoo.data import Bundle, load_data
+from zoo.data import Bundle, Fitted, load_data
 from zoo.data.changes import replay
+from zoo.data.preprocessing import FILE, with_fitted
 from zoo.errors import DataError, RunError
 from zoo.metrics import UndefinedMetricWarning
 from zoo.registry import create_model, model_info
@@ -115,15 +118,22 @@ class Run:
                     f"The data of {self.directory} were given in memory. Pass them again: "
                     "zoo.load_run(directory, data=bundle)."
                 )
-            bundle = replay(load_data(task=self.config["task"]["name"], **data["origin"]), changes)
+            read = load_data(task=self.config["task"]["name"], **data["origin"])
+            bundle = replay(read, changes, fitted=self.fitted)
             if data["fingerprint"] and bundle.fingerprint != data["fingerprint"]:
                 raise DataError(
                     f"The data at {data['origin'].get('path')} changed since the run began, so it would not be the "
                     "same run. Put them back, or start a new one."
                 )
             self._bundle = bundle
-        self._bundle = replay(self._bundle, changes)
+        self._bundle = replay(self._bundle, changes, fitted=self.fitted)
         return self._bundle
+
+    @cached_property
+    def fitted(self) -> Fitted | None:
+        """What was fitted to the training rows and prepares the rows that the model gets; None where nothing was."""
+        path = self.directory / FILE
+        return Fitted.load(path) if path.is_file() else None
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -224,16 +234,28 @@ class Run:
         return self.task.picture(model, rows, self.task.predict(model, rows))
 
     def read_inputs(self, inputs: Item | Sequence[Item] | Any) -> Inputs:
-        """What the task predicts for: files and texts are read; all else is taken to be a batch already."""
+        """What the task predicts for: files and texts are read; all else is taken to be a batch already.
+
+        What was fitted to the training rows is applied to both, but not to `Inputs`, which have had it.
+        """
         if isinstance(inputs, str | Path):
-            return self.task.read_inputs([inputs])
+            return self.read_inputs([inputs])
         if isinstance(inputs, Inputs):
             return inputs
         if isinstance(inputs, Sequence) and not inputs:
             raise DataError("There is nothing to predict for: the list of inputs is empty.")
         if isinstance(inputs, Sequence) and all(isinstance(item, str | Path) for item in inputs):
-            return self.task.read_inputs(list(inputs))
-        return Inputs(rows=inputs, names=())
+            found = self.task.read_inputs(list(inputs))
+            return Inputs(rows=self._prepared(found.rows), names=found.names)
+        return Inputs(rows=self._prepared(inputs), names=())
+
+    def _prepared(self, rows: Any) -> Any:
+        """Rows as they are read, prepared by what was fitted to the training rows."""
+        if self.fitted is None:
+            return rows
+        if not isinstance(rows, Tensor | np.ndarray):
+            raise TypeError(f"{self.fitted.name} prepares a tensor or an array [B, ...], got {type(rows).__name__}.")
+        return self.fitted(torch.as_tensor(rows))
 
     def resume(self, *, callbacks: Sequence[Callback] = (), progress: bool = True) -> "Run":
         """Goes on from the last checkpoint as if the run had never stopped; nothing happens to a finished one.
@@ -293,6 +315,8 @@ class Run:
             options = {**origin, **whole, **self.task.reading()}
             options.pop("path")
             bundle = load_data(data, task=self.config["task"]["name"], **options)
+        if self.fitted is not None and bundle.fitted is None:
+            bundle = with_fitted(bundle, self.fitted, {"name": self.fitted.name})
         self.task.check_bundle(bundle)
         own = getattr(self.task, "preprocessing", None)
         if own is not None and bundle.preprocessing is not None and bundle.preprocessing != own:

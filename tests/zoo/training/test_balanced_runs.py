@@ -90,7 +90,7 @@ def test_class_weights_reach_the_loss(tmp_path):
     weights = run.config["task"]["schema"]["class_weights"]
     counts = make_bundle().train.targets().bincount()
     assert np.allclose(weights, 120 / (3 * counts))
-    plain = train(tmp_path / "plain", make_bundle(), task_options={"class_weights": weights})
+    train(tmp_path / "plain", make_bundle(), task_options={"class_weights": weights})
     first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("weighted", "plain"))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
