@@ -8,7 +8,6 @@ Shapes: B samples, C classes, * any further dimensions, such as H, W of an image
 """
 
 import functools
-import math
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -79,10 +78,9 @@ def effective_number_weights(class_counts: Sequence[int], *, beta: float = 0.999
     if empty or not len(class_counts):
         raise ValueError(
             f"Every class needs 1 sample or more; got {list(class_counts)}. "
-            f"Leave classes without samples out, or count them as 1."
+            "Leave classes without samples out, or count them as 1."
         )
-    # 1 - beta^n by expm1, which keeps its digits where beta is near 1.
-    inverse = [1 / -math.expm1(count * math.log(beta)) if beta else 1.0 for count in class_counts]
+    inverse = [1 / (1 - beta**count) for count in class_counts]
     return [len(inverse) * weight / sum(inverse) for weight in inverse]
 
 

@@ -17,7 +17,7 @@ def test_weights_by_hand():
 
 
 def test_weights_at_both_ends():
-    """Fails if 1 - beta^n cancels near 1: there the weights are inverse to the counts, at beta 0 all are 1."""
+    """Near beta 1 the weights are inverse to the counts, at 0 all are 1: fails if beta and 1 - beta are exchanged."""
     assert effective_number_weights([1, 10, 1000], beta=0.0) == [1, 1, 1]
     inverse = np.array([1, 0.1, 0.001])
     found = effective_number_weights([1, 10, 1000], beta=1 - 1e-12)
