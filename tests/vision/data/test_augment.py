@@ -76,6 +76,16 @@ def test_training_alone_is_changed_and_the_origin_says_how(kind, request):
     assert not torch.equal(inputs_of(bundle.train), inputs_of(plain.train))
 
 
+@pytest.mark.parametrize("half", [0, 1])
+def test_rows_of_one_image_are_changed_each_in_its_own_way(half):
+    """Fails if policies draw from a seed that does not depend on the row, or on a part of its draws only."""
+    images = torch.from_numpy(noise(0, (3, 16, 16)))[None].expand(12, -1, -1, -1)
+    draws = torch.full((12, 10), 0.5)
+    draws[:, 8 + half] = torch.rand(12, generator=torch.Generator().manual_seed(0))
+    changed = chosen_changes("trivial_augment").of_arrays(SMALL)(images, draws)
+    assert len({row.numpy().tobytes() for row in changed}) > 6
+
+
 def test_a_policy_alone_changes_the_evaluation_crop(photos):
     """Fails if policies without a framing crop at random: with erasing that never comes, nothing may change."""
     options = {"random_erasing": {"probability": 0.0}}
