@@ -33,13 +33,13 @@ class FeatureLoss(nn.Module):
         self, backbone: nn.Module, *, layers: Sequence[int] | None = None, weights: Sequence[float] | None = None
     ) -> None:
         super().__init__()
-        if not isinstance(backbone, nn.Module) or not isinstance(backbone, FeatureExtractor):
+        count = len(backbone.feature_info) if isinstance(backbone, FeatureExtractor) else 0
+        if not isinstance(backbone, nn.Module) or not count:
             raise TypeError(
                 "The backbone must be a module with feature_info and forward_features, as "
                 f"zoo.features.FeatureExtractor says; {type(backbone).__name__} is not. Native image "
                 "classifiers of the zoo are."
             )
-        count = len(backbone.feature_info)
         self.layers = tuple(range(count)) if layers is None else tuple(layers)
         if not self.layers or not all(0 <= layer < count for layer in self.layers):
             raise ValueError(f"layers must lie in 0..{count - 1}, and be 1 or more; got {list(self.layers)}.")

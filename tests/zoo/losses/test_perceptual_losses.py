@@ -106,9 +106,16 @@ def test_native_classifiers_are_backbones():
     assert picture.grad.abs().sum() > 0
 
 
+class WithoutMaps(Backbone):
+    def __init__(self):
+        super().__init__()
+        self.feature_info = ()
+
+
 @pytest.mark.parametrize(
     ("backbone", "options", "error", "words"),
     [
+        (WithoutMaps(), {}, TypeError, "WithoutMaps is not"),
         (nn.Conv2d(3, 4, 3), {}, TypeError, "forward_features"),
         (Backbone(), {"layers": [2]}, ValueError, r"0\.\.1"),
         (Backbone(), {"layers": []}, ValueError, "1 or more"),
