@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from zoo.errors import UnknownArgumentError, nearest
+from zoo.errors import UnknownArgumentError, check_name, nearest
+from zoo.parts.initialisations import INITIALISATIONS
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 PARALLEL = ("auto", "ddp", "fsdp")
@@ -67,6 +68,8 @@ class Recipe:
     precision:              "32-true", "bf16-mixed" or "16-mixed" (the last on GPUs).
     compile:                whether torch.compile makes kernels of the model, which takes a while at first.
     channels_last:          whether images are laid out with the channels last.
+    initialisation:         how the weights start in training from scratch: "kaiming", "lsuv", "normal", "orthogonal",
+                            "xavier" or "zero_gamma"; None leaves it to the model.
     gradient_checkpointing: whether activations inside blocks are computed again in the backward pass, which takes less
                             memory and about a third more time.
     max_steps:              optimizer steps after which the run ends, or None.
@@ -96,6 +99,7 @@ class Recipe:
     precision: Precision = "32-true"
     compile: bool = False
     channels_last: bool = False
+    initialisation: str | None = None
     gradient_checkpointing: bool = False
     seed: int = 0
     max_steps: int | None = None
@@ -144,7 +148,9 @@ class Recipe:
             raise ValueError(f"swa_lr is {self.swa_lr}; it must be above 0 and finite, or None.")
 
     def _check_together(self) -> None:
-        """Raises ValueError for options that do not go together."""
+        """Raises ValueError for options that do not go together, UnknownNameError for an initialisation."""
+        if self.initialisation is not None:
+            check_name("initialisation", self.initialisation, INITIALISATIONS)
         if self.gradient_checkpointing and self.compile:
             raise ValueError("gradient_checkpointing and compile do not go together; leave one of them out.")
         if self.parallel != "fsdp":

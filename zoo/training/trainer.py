@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from zoo.data import Bundle, Source
 from zoo.metrics import UndefinedMetricWarning
+from zoo.training.building import initialise_for_training
 from zoo.training.callbacks import Callback
 from zoo.training.checkpoint import (
     load_checkpoint,
@@ -355,6 +356,8 @@ class Trainer:
             seed_everything(self.recipe.seed + self.engine.rank)
             if resume_from is not None:
                 self._load(resume_from)
+            elif self.recipe.initialisation is not None:
+                initialise_for_training(given, self.task, self.train, self.recipe)
             try:
                 with placed(given, self.recipe, self.engine) as self.model, Interrupts(self.directory) as interrupts:
                     for callback in self.callbacks:
