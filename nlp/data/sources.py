@@ -7,11 +7,13 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nlp.data.padding import pad_batch
 from zoo.data.batches import batch_bounds, count_batches, order_of
+from zoo.data.leaks import text_hashes
 from zoo.errors import DataError
 
 
@@ -65,6 +67,10 @@ class TextSource:
     def unaugmented(self) -> "TextSource":
         """This source: texts are not changed at random."""
         return self
+
+    def identities(self) -> np.ndarray:
+        """A number for each text, uint64 [N], equal for equal texts."""
+        return text_hashes(self.texts)
 
     def select(self, rows: Tensor) -> "TextSource":
         """Some of the texts, in the order given."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -15,6 +16,7 @@ from nlp.data.padding import pad_batch
 from nlp.data.tokenizers import Tokenizer, VocabularyTokenizer, tokenizer_from_dict
 from nlp.translation.contract import Seq2SeqBatch
 from nlp.translation.decoding import Special
+from zoo.data.leaks import text_hashes
 
 IGNORED = -100  # target numbers that no loss and no metric counts
 Sample = tuple[Tensor, Tensor, tuple[str, ...]]
@@ -95,6 +97,12 @@ class PairDataset(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         return self.sources[index], self.targets[index], self.references[index]
+
+    def identities(self) -> np.ndarray:
+        """A number for each pair, uint64 [N], equal for equal texts with equal answers."""
+        return text_hashes(
+            ["\0".join((text, *answers)) for text, answers in zip(self.texts, self.references, strict=True)]
+        )
 
     def lengths(self) -> Tensor:
         """Tokens of both sides of each pair [N], by which batches are made of pairs of like length."""

@@ -184,16 +184,29 @@ def _bundle(
     table = encode(frame, known, where=title)
     if options.known is not None:
         _warn_of_strangers(frame, known, title)
+    hashes = row_numbers(frame, [*known.names, known.target]) if len(rows) > 1 else None
     sources: dict[str, Source] = {
-        part: TableSource(table.rows(torch.from_numpy(index)), torch.from_numpy(answers.values[index]))
+        part: TableSource(
+            table.rows(torch.from_numpy(index)), torch.from_numpy(answers.values[index]),
+            hashes=None if hashes is None else hashes[index],
+        )
         for part, index in rows.items()
-    }
+    }  # fmt: skip
     return Bundle(
         train=sources[TRAIN], validation=sources.get(VALIDATION), test=sources.get(TEST), task=TASK,
         kind="regression" if known.classes is None else "classification", classes=known.classes,
         input_shape=(len(known.columns),), preprocessing=known, skipped=skipped, origin=origin,
         fingerprint=fingerprint,
     )  # fmt: skip
+
+
+def row_numbers(frame: "pd.DataFrame", columns: Sequence[str]) -> "np.ndarray[Any, Any]":
+    """A number for each row, uint64 [N], equal for rows whose values in these columns are equal."""
+    import pandas as pd
+
+    kept = frame[[name for name in columns if name in frame.columns]]
+    found: np.ndarray[Any, Any] = pd.util.hash_pandas_object(kept, index=False).to_numpy()
+    return found
 
 
 def _without_target(

@@ -6,9 +6,11 @@ Shapes: N rows, B rows of a batch, F continuous inputs, K categorical ones.
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from zoo.data import ArraySource, Batch
+from zoo.data.leaks import row_hashes
 
 
 class TableBatch(NamedTuple):
@@ -36,15 +38,31 @@ class TableSource(ArraySource):
 
     table:  of all N rows.
     target: class numbers int64 [N], or values float32 [N] in the target's unit.
+    hashes: a number for each row as it was read, uint64 [N]; None takes those of the encoded row and its target.
     """
 
-    def __init__(self, table: TableBatch, target: Tensor) -> None:
+    def __init__(self, table: TableBatch, target: Tensor, *, hashes: "np.ndarray | None" = None) -> None:
         super().__init__(*table, target)
+        self.hashes = hashes
 
     @property
     def table(self) -> TableBatch:
         """All rows."""
         return TableBatch(*self.tensors[:2])
+
+    def identities(self) -> np.ndarray:
+        return row_hashes(self.tensors) if self.hashes is None else self.hashes
+
+    def select(self, rows: Tensor) -> "TableSource":
+        found = super().select(rows)
+        found.hashes = None if self.hashes is None else self.hashes[rows.cpu().numpy()]
+        return found
+
+    def joined(self, other: ArraySource) -> "TableSource":
+        found = super().joined(other)
+        theirs = getattr(other, "hashes", None)
+        found.hashes = None if self.hashes is None or theirs is None else np.concatenate([self.hashes, theirs])
+        return found
 
     def __getitem__(self, index: int) -> Batch:
         continuous, categories, target = super().__getitem__(index)

@@ -72,6 +72,11 @@ class BoxFiles(Dataset):
         """The same files, as they are evaluated."""
         return BoxFiles(self.records, self.classes)
 
+    @property
+    def paths(self) -> list[str]:
+        """The file of each image."""
+        return [record.path for record in self.records]
+
     def joined(self, other: "BoxFiles") -> "BoxFiles":
         """These files and then those of `other`, all changed as these are."""
         return BoxFiles([*self.records, *other.records], self.classes, strength=self.strength)

@@ -107,6 +107,11 @@ class MaskFiles(Dataset):
         """The same images, whole and as they are."""
         return MaskFiles(self.pairs, coding=self.coding, preprocessing=self.preprocessing)
 
+    @property
+    def paths(self) -> list[str]:
+        """The file of each image; none where several are in one file, as pages."""
+        return [] if any(pair.page is not None for pair in self.pairs) else [pair.image for pair in self.pairs]
+
     def joined(self, other: "MaskFiles") -> "MaskFiles":
         """These images and then those of `other`, all changed as these are."""
         return MaskFiles(

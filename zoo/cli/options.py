@@ -27,6 +27,7 @@ def options(
     as_json: JSON = False,
 ) -> None:
     """List what --data-set, --model-set, --task-set and --set of `zoo train` take for a model."""
+    from zoo.data import load_data
     from zoo.lookup import import_object
     from zoo.registry import model_info, split_backend, task_info
     from zoo.training import fine_tune
@@ -36,7 +37,7 @@ def options(
     task = task_info(entry.task)
     kind = import_object(task.builder)
     groups = {
-        "--data-set": takes([import_object(task.reader)], without=("path",)),
+        "--data-set": takes([import_object(task.reader), load_data], without=("path", "task")),
         "--model-set": _of_backend(model) if split_backend(model)[0] else _of_native(entry),
         "--task-set": takes([kind], changed=entry.task_options),
         "--set": takes(

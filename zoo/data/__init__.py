@@ -5,6 +5,7 @@ from zoo.data.batches import batch_bounds, count_batches, epoch_order
 from zoo.data.bundle import Bundle
 from zoo.data.datasets import DatasetSource
 from zoo.data.folds import Folds, folds
+from zoo.data.leaks import Leak, check_leaks, find_leaks
 from zoo.data.load import load_data
 from zoo.data.preprocessing import Fitted, fit_preprocessing
 from zoo.data.randomness import (
@@ -40,12 +41,15 @@ __all__ = [
     "Fitted",
     "Folds",
     "Kind",
+    "Leak",
     "Source",
     "balance",
     "batch_bounds",
+    "check_leaks",
     "column_split",
     "count_batches",
     "epoch_order",
+    "find_leaks",
     "fit_preprocessing",
     "folds",
     "group_split",

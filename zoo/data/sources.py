@@ -131,6 +131,12 @@ class ArraySource:
         """The same arrays without `augment`."""
         return ArraySource(*self.tensors, transform=self.transform) if self.augment else self
 
+    def identities(self) -> np.ndarray:
+        """A number for each row, uint64 [N], equal for rows whose inputs are equal."""
+        from zoo.data.leaks import row_hashes
+
+        return row_hashes(self.tensors[:-1] or self.tensors)
+
     def select(self, rows: Tensor) -> Self:
         """Some of the rows, copied, in the order given."""
         return self._like(tuple(tensor[rows.to(tensor.device)] for tensor in self.tensors))
