@@ -53,7 +53,8 @@ def lsuv(
             return output
         return _scaled(matrix, output, lambda: layer.forward(*inputs, **options), tolerance, max_scalings)
 
-    with ExitStack() as hooks, evaluation_mode(model), isolated_generators():
+    device = next(model.parameters()).device
+    with ExitStack() as hooks, evaluation_mode(model), isolated_generators(device):
         for matrix in list(waiting.values()):
             hooks.callback(matrix.owner.register_forward_hook(scale, with_kwargs=True).remove)
         if forward is None:

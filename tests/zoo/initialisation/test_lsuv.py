@@ -83,6 +83,17 @@ def test_the_module_comes_back_as_it_was():
     assert (np.random.get_state()[1].tolist(), random.getstate()) == states[1:]
 
 
+def test_a_model_that_draws_in_evaluation_too_leaves_the_generators():
+    class Noisy(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x + 0.1 * torch.randn_like(x))
+
+    model = Noisy(4, 4)
+    state = torch.get_rng_state()
+    initialise(model, "lsuv", batch=torch.arange(80.0).reshape(20, 4))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_the_module_comes_back_after_an_error():
     model = network()
     with pytest.raises(ValueError, match=r"0\.weight has the variance 0\.0"):

@@ -139,6 +139,10 @@ def test_orthogonal_by_group_and_gate():
     for part in (*convolution.weight.chunk(3), *gru.weight_hh_l0.chunk(3), *gru.weight_ih_l0.chunk(3)):
         rows = part.detach().flatten(1)
         torch.testing.assert_close(rows @ rows.T, torch.eye(4), atol=1e-5, rtol=0)
+    projected = nn.LSTM(5, 8, proj_size=4)
+    initialise(projected, "orthogonal", seed=0)
+    projection = projected.weight_hr_l0.detach()  # one matrix for all gates
+    torch.testing.assert_close(projection @ projection.T, torch.eye(4), atol=1e-5, rtol=0)
     depthwise = nn.Conv2d(64, 64, 3, groups=64)
     initialise(depthwise, "orthogonal", seed=0)
     torch.testing.assert_close(depthwise.weight.flatten(1).norm(dim=1), torch.ones(64))

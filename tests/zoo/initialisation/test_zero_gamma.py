@@ -91,6 +91,19 @@ def test_what_is_no_branch_that_ends_with_a_norm(block):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_a_norm_with_an_activation_in_it_is_followed_by_one():
+    """Fails if timm's norms of this kind are taken for plain ones: the ReLU would keep the scale at 0."""
+    layers = pytest.importorskip("timm.layers")
+    for apply_act, expected in ((False, ("norm2.weight",)), (True, None)):
+        model = Block()
+        model.norm2 = layers.BatchNormAct2d(4, apply_act=apply_act)
+        if expected is None:
+            with pytest.raises(ValueError, match="no residual branch"):
+                initialise(model, "zero_gamma")
+        else:
+            assert initialise(model, "zero_gamma") == expected
+
+
 def test_parts_of_a_model_that_cannot_be_traced():
     assert initialise(Untraceable(), "zero_gamma") == ("blocks.0.norm2.weight", "blocks.1.norm2.weight")
 

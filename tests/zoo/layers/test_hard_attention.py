@@ -136,6 +136,16 @@ def test_choices_of_a_row_share_its_loss():
     assert log_prob.grad.tolist() == [[6.0, 6.0]]
 
 
+def test_what_reads_the_context_gets_its_own_gradient_alone():
+    """Fails if the loss that weighs the choices is not detached: the reader's gradient would be scaled by them."""
+    reader = torch.tensor(3.0, requires_grad=True)
+    reading = HardReading(
+        torch.zeros(2, 1, 1), torch.zeros(2, 1, dtype=torch.long), torch.full((2, 1), -5.0), torch.zeros(2, 1)
+    )
+    ScoreFunctionLoss()(reader * torch.tensor([1.0, 2.0]), reading).backward()
+    assert reader.grad.item() == 1.5
+
+
 def test_evaluation_reads_the_most_probable_place():
     found = layer().eval()
     query, memory, mask, _ = toy()
