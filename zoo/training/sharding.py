@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from zoo.training.engine import Engine
 from zoo.training.surgery import body_blocks
+from zoo.training.task import Task
 
 
 def sharded_copy(model: nn.Module, engine: Engine) -> nn.Module:
@@ -31,6 +32,16 @@ def sharded_copy(model: nn.Module, engine: Engine) -> nn.Module:
             fully_shard(block, mesh=mesh, reshard_after_forward=True)
     fully_shard(model, mesh=mesh, reshard_after_forward=True)
     return model
+
+
+def check_shardable(task: Task, model: nn.Module) -> None:
+    """Raises ValueError for a task that trains parts of its model in turn, which sharding as a whole does not serve."""
+    parts = task.modules(model)
+    if list(parts.values()) != [model]:
+        raise ValueError(
+            f'parallel="fsdp" trains a model as a whole, and the task {task.name} trains {", ".join(parts)} in turn: '
+            'use parallel="ddp".'
+        )
 
 
 def full(value: Any, *, seen: dict[int, Tensor] | None = None) -> Any:

@@ -30,7 +30,7 @@ from zoo.training.interrupts import Interrupts
 from zoo.training.phases import Batch, Phase, Share, run_step
 from zoo.training.recipe import Recipe, Stage
 from zoo.training.session import borrowed, implied_callbacks, named_callbacks, placed
-from zoo.training.sharding import full, shard_optimizer_state, whole
+from zoo.training.sharding import check_shardable, full, shard_optimizer_state, whole
 from zoo.training.stages import ActiveStage
 from zoo.training.task import Task, evaluate
 from zoo.training.window import LossWindow
@@ -85,6 +85,8 @@ class Trainer:
         self.validation = validation
         self.recipe = recipe or Recipe()
         self.directory = directory
+        if self.recipe.parallel == "fsdp":
+            check_shardable(task, model)
         self.engine = engine or Engine(self.recipe)
         self.fingerprint = fingerprint
         self.bundle = bundle

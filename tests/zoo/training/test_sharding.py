@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 import zoo
-from zoo.training import Recipe, Stage
+from vision.generation.task import ImageGeneration
+from zoo.data import ArraySource
+from zoo.training import Engine, Recipe, Stage
 from zoo.training.checkpoint import save_weights
 from zoo.training.sharding import full, is_sharded, placed_like, whole
 
@@ -170,3 +172,14 @@ def test_tied_weights_are_written_as_a_whole_model_writes_them(tmp_path):
 def test_what_cannot_be_sharded_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Recipe(parallel="fsdp", devices=2, **options)
+
+
+def test_a_game_of_two_is_refused():
+    """Fails if a GAN's players, which run alone, are sharded as parts of a model that never runs as a whole."""
+    task = ImageGeneration(input_shape=(1, 32, 32))
+    model = zoo.create_model("wgan_gp")
+    with pytest.raises(ValueError, match="discriminator, generator in turn"):
+        zoo.training.Trainer(
+            model=model, task=task, train=ArraySource(torch.zeros(4, 1, 32, 32)), engine=Engine(Recipe()),
+            recipe=Recipe(parallel="fsdp", devices=2), progress=False,
+        )  # fmt: skip
