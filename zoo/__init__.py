@@ -12,7 +12,7 @@ from zoo.registry import create_model, list_models, list_parts, model_info, regi
 if TYPE_CHECKING:
     from zoo.data import Bundle, load_data
     from zoo.explanation import Explanation, explain
-    from zoo.training import Run, Trainer, fine_tune, load_run, train
+    from zoo.training import RateCurve, Run, Trainer, find_batch_size, find_lr, fine_tune, load_run, train
 
 __version__ = "0.1.0"
 
@@ -21,8 +21,11 @@ _LAZY = {
     "load_data": "zoo.data",
     "Explanation": "zoo.explanation",
     "explain": "zoo.explanation",
+    "RateCurve": "zoo.training",
     "Run": "zoo.training",
     "Trainer": "zoo.training",
+    "find_batch_size": "zoo.training",
+    "find_lr": "zoo.training",
     "fine_tune": "zoo.training",
     "load_run": "zoo.training",
     "train": "zoo.training",
@@ -31,11 +34,14 @@ _LAZY = {
 __all__ = [
     "Bundle",
     "Explanation",
+    "RateCurve",
     "Run",
     "Trainer",
     "ZooError",
     "create_model",
     "explain",
+    "find_batch_size",
+    "find_lr",
     "fine_tune",
     "list_models",
     "list_parts",

@@ -46,28 +46,26 @@ class AdaHessian(Optimizer):
         defaults = {"lr": lr, "betas": (betas[0], betas[1]), "eps": eps, "weight_decay": weight_decay}
         super().__init__(parameters, {**defaults, "hessian_power": hessian_power})
 
-    def take_curvature(self) -> None:
+    def take_curvature(self, backward: Callable[[Tensor], None] = Tensor.backward) -> None:
         """Adds what the graph behind the gradients says of the Hessian's diagonal, and frees the graph.
 
         Several batches of one step are probed along the same z, so that they add up to what one large batch gives.
+        backward: computes gradients; the one that gave those that are held.
         Raises: RuntimeError if the gradients have no graph.
         """
-        held = [
-            parameter
-            for group in self.param_groups
-            for parameter in group["params"]
-            if parameter.grad is not None and parameter.grad.requires_grad
-        ]
-        if not held:
+        owned = [parameter for group in self.param_groups for parameter in group["params"]]
+        held = [(parameter, parameter.grad) for parameter in owned if parameter.grad is not None]
+        bent = [(parameter, gradient) for parameter, gradient in held if gradient.requires_grad]
+        if not bent:
             raise RuntimeError("AdaHessian needs gradients with a graph: call backward(create_graph=True).")
-        gradients = [parameter.grad for parameter in held]
-        probes = [self._probe(parameter) for parameter in held]
-        products = torch.autograd.grad(gradients, held, grad_outputs=probes, allow_unused=True)
-        for parameter, probe, product in zip(held, probes, products, strict=True):
-            assert parameter.grad is not None, "it was looked at above"
-            parameter.grad = parameter.grad.detach()
-            if product is not None:  # else the gradient does not depend on it: it has no curvature
-                self.state[parameter]["curvature"].add_(product * probe)
+        along = torch.stack([(gradient * self._probe(parameter)).sum() for parameter, gradient in bent]).sum()
+        for parameter, _ in held:
+            parameter.grad = None
+        backward(along)
+        for parameter, gradient in held:
+            product, parameter.grad = parameter.grad, gradient.detach()
+            if product is not None:  # else no gradient depends on it: it has no curvature
+                self.state[parameter]["curvature"].add_(product * self._probe(parameter))
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]

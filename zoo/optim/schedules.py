@@ -336,8 +336,10 @@ def _set_momentum(group: dict[str, Any], momentum: float) -> None:
 
 
 def half_cosine(start: float, end: float, done: float) -> float:
+    """From `start` at `done` 0 to `end` at 1, flat at both."""
     return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
 
 
 def line(start: float, end: float, done: float) -> float:
+    """From `start` at `done` 0 to `end` at 1, straight."""
     return start + (end - start) * done

@@ -120,7 +120,7 @@ def _collect_gradients(
             loss = losses["loss"] if share is None else losses["loss"] * share.loss
             if phase.needs_graph:
                 engine.backward(loss, create_graph=True)
-                phase.optimizer.take_curvature()  # type: ignore[attr-defined]
+                phase.optimizer.take_curvature(engine.backward)  # type: ignore[attr-defined]
             else:
                 engine.backward(loss)
         for key, value in losses.items():
@@ -176,9 +176,7 @@ def check_optimizer(optimizer: Optimizer, recipe: Recipe) -> None:
     if searches and any(stage.lr_decay < 1 for stage in recipe.stages):
         raise ValueError(f"{name} takes one rate for all layers: use body_lr_ratio=1, or lr_decay=1 of the stage.")
     if searches and (recipe.l1 or recipe.l2):
-        raise ValueError(
-            f"{name} searches along the loss alone: use weight_decay, its L2 penalty, not l1 or l2."
-        )
+        raise ValueError(f"{name} searches along the loss alone: use weight_decay, its L2 penalty, not l1 or l2.")
     if searches and recipe.clip_norm is not None:
         raise ValueError(
             f"{name} needs the gradients of the loss itself, which clipped ones are not: leave clip_norm out."
