@@ -128,7 +128,7 @@ class ListMetric(ABC):
 
     @abstractmethod
     def update(self, outputs: Any, target: Any) -> None:
-        """Appends what is needed of a batch to `items`, on the host."""
+        """Appends what is needed of a batch to `items`: on the host, unless `sync` brings it there."""
 
     @abstractmethod
     def compute(self) -> float | Tensor:
