@@ -28,6 +28,10 @@ class TableOptions:
                    median, with an input that says so; in a category it is one of its own.
     validation:    share of the rows to split off, by class; `test` likewise. A column `split_column` of the values
                    train, validation and test goes before it.
+    group_column:  column whose values are groups, such as a patient's number: no group is in two parts, and the column
+                   is no input. The groups serve folds too.
+    time_column:   column of times, numbers or dates: the latest rows are the test part, those before them validate. It
+                   stays an input, unless `ignore` names it.
     schema:        of a trained run, to read other rows in its form; it decides all that follows from the columns.
     show:          whether to log what was found.
     """
@@ -45,6 +49,8 @@ class TableOptions:
     validation: float
     test: float
     split_column: str
+    group_column: str | None
+    time_column: str | None
     seed: int
     schema: TableSchema | Mapping[str, Any] | None
     show: bool
@@ -54,6 +60,8 @@ class TableOptions:
             object.__setattr__(self, name, listed(getattr(self, name)))
         check_name("encoding", self.encoding, ("quantile", "standard"))
         check_name("problem", self.problem, ("auto", "classification", "regression"))
+        if self.group_column is not None and self.time_column is not None:
+            raise ValueError("Rows are dealt out by group_column or by time_column, not by both: leave one out.")
         if self.min_frequency < 1:
             raise ValueError(f"min_frequency is {self.min_frequency}; at least 1 is needed.")
 
@@ -61,6 +69,12 @@ class TableOptions:
     def known(self) -> TableSchema | None:
         """The schema of a trained run, if one is given."""
         return None if self.schema is None else schema_from(self.schema)
+
+    @property
+    def left_out(self) -> list[str]:
+        """The columns that are no inputs as the user says."""
+        group = [] if self.group_column is None or self.group_column in self.ignore else [self.group_column]
+        return [*self.ignore, *group]
 
     @property
     def missing_texts(self) -> list[str]:

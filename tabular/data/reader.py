@@ -22,7 +22,7 @@ from tabular.data.options import COLUMN_LISTS, TableOptions
 from tabular.data.report import describe, warnings_of
 from tabular.data.schema import Column, ScaleMethod, TableSchema, check_columns
 from tabular.data.source import TableSource
-from tabular.data.splitting import explicit_parts, split_rows
+from tabular.data.splitting import explicit_parts, parts_of
 from tabular.data.targets import ProblemChoice, Target, known_target, read_target
 from tabular.data.values import dates, numbers
 from zoo.data import Bundle, Source
@@ -53,6 +53,8 @@ def read_table(
     validation: float = 0.2,
     test: float = 0.0,
     split_column: str = "split",
+    group_column: str | None = None,
+    time_column: str | None = None,
     seed: int = 0,
     schema: TableSchema | Mapping[str, Any] | None = None,
     show: bool = True,
@@ -69,7 +71,8 @@ def read_table(
     options = TableOptions(
         target=target, categorical=categorical, continuous=continuous, dates=dates, ignore=ignore, problem=problem,
         classes=classes, encoding=encoding, min_frequency=min_frequency, missing=missing, validation=validation,
-        test=test, split_column=split_column, seed=seed, schema=schema, show=show,
+        test=test, split_column=split_column, group_column=group_column, time_column=time_column, seed=seed,
+        schema=schema, show=show,
     )  # fmt: skip
     root = Path(os.path.abspath(path))
     frame, parts = read_parts(root, missing=options.missing_texts)
@@ -92,6 +95,8 @@ def table_bundle(
     validation: float = 0.2,
     test: float = 0.0,
     split_column: str = "split",
+    group_column: str | None = None,
+    time_column: str | None = None,
     seed: int = 0,
     schema: TableSchema | Mapping[str, Any] | None = None,
     show: bool = True,
@@ -102,7 +107,8 @@ def table_bundle(
     options = TableOptions(
         target=target, categorical=categorical, continuous=continuous, dates=dates, ignore=ignore, problem=problem,
         classes=classes, encoding=encoding, min_frequency=min_frequency, missing=(), validation=validation,
-        test=test, split_column=split_column, seed=seed, schema=schema, show=show,
+        test=test, split_column=split_column, group_column=group_column, time_column=time_column, seed=seed,
+        schema=schema, show=show,
     )  # fmt: skip
     check_frame(frame, "the frame")
     frame = typed(frame.rename(columns=str).reset_index(drop=True))
@@ -174,9 +180,9 @@ def _bundle(
         if known is None
         else known_target(frame, known)
     )
-    rows = split_rows(answers, given, validation=options.validation, test=options.test, seed=options.seed)
+    rows, groups = parts_of(frame, answers, given, options, where=title)
     if known is None:
-        wishes = Wishes(**{kind: getattr(options, kind) for kind in COLUMN_LISTS})
+        wishes = Wishes(**{**{kind: getattr(options, kind) for kind in COLUMN_LISTS}, "ignore": options.left_out})
         guesses = guess_columns(frame, target=name, wishes=wishes)
         known = _fit(frame.iloc[rows[TRAIN]], guesses, name, answers.of(rows[TRAIN]), options)
         if options.show:
@@ -196,7 +202,7 @@ def _bundle(
         train=sources[TRAIN], validation=sources.get(VALIDATION), test=sources.get(TEST), task=TASK,
         kind="regression" if known.classes is None else "classification", classes=known.classes,
         input_shape=(len(known.columns),), preprocessing=known, skipped=skipped, origin=origin,
-        fingerprint=fingerprint,
+        fingerprint=fingerprint, groups={} if groups is None else {part: groups[index] for part, index in rows.items()},
     )  # fmt: skip
 
 

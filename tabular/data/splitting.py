@@ -3,15 +3,19 @@
 Shapes: N rows.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from tabular.data.files import SPLIT_NAMES
+from tabular.data.options import TableOptions
+from tabular.data.schema import check_columns
 from tabular.data.targets import Target
-from zoo.data import random_split, split_fractions, stratified_split
+from tabular.data.values import dates, guess_date_format, numbers, texts
+from zoo.data import group_split, random_split, split_fractions, stratified_split, time_split
 from zoo.data.splits import TEST, TRAIN, VALIDATION
 from zoo.errors import DataError
 
@@ -42,8 +46,45 @@ def explicit_parts(
     return frame.drop(columns=split_column), np.array([SPLIT_NAMES[text] for text in texts])
 
 
-def split_rows(target: Target, given: Array | None, *, validation: float, test: float, seed: int) -> dict[str, Array]:
-    """Part names to their rows int64: as `given` [N], the rest drawn from those of train, stratified by class.
+def parts_of(
+    frame: "pd.DataFrame", target: Target, given: Array | None, options: TableOptions, *, where: str
+) -> tuple[dict[str, Array], torch.Tensor | None]:
+    """Part names to their rows int64, as the table or the options say, and the group of each row int64 [N] if there is
+    a column of groups.
+
+    where:  the table, in errors.
+    Raises: DataError as `split_rows`, and for a column that is missing, empty in a row, or holds no times; for a group
+            that the table itself puts into two parts, and a class of which training gets no row.
+    """
+    groups, times = None, None
+    if options.group_column is not None and (options.known is None or options.group_column in frame.columns):
+        check_columns(list(frame.columns), [options.group_column], where=where)
+        groups = _group_numbers(frame[options.group_column], where)
+    if options.time_column is not None and options.known is None:
+        check_columns(list(frame.columns), [options.time_column], where=where)
+        times = _times(frame[options.time_column], where)
+    rows = split_rows(
+        target, given, validation=options.validation, test=options.test, seed=options.seed, groups=groups, times=times
+    )
+    if groups is not None:
+        _check_groups(groups, rows, frame[options.group_column])
+    if groups is not None or times is not None:
+        _check_trained(target, rows)
+    return rows, None if groups is None else torch.from_numpy(groups)
+
+
+def split_rows(
+    target: Target,
+    given: Array | None,
+    *,
+    validation: float,
+    test: float,
+    seed: int,
+    groups: Array | None = None,
+    times: Array | None = None,
+) -> dict[str, Array]:
+    """Part names to their rows int64: as `given` [N], the rest drawn from those of train, stratified by class, or by
+    the `groups` [N] or `times` [N] of the rows.
 
     Raises: DataError if the table names parts but no rows to train on, or a class has too few rows.
     """
@@ -55,7 +96,11 @@ def split_rows(target: Target, given: Array | None, *, validation: float, test: 
     if len(fractions) == 1:
         parts = {TRAIN: splittable}
     else:
-        if target.classes is None:
+        if groups is not None:
+            drawn = group_split(groups[splittable], fractions=fractions, seed=seed)
+        elif times is not None:
+            drawn = time_split(times[splittable], fractions=fractions)
+        elif target.classes is None:
             drawn = random_split(len(splittable), fractions=fractions, seed=seed)
         else:
             labels = torch.from_numpy(target.values[splittable])
@@ -65,3 +110,52 @@ def split_rows(target: Target, given: Array | None, *, validation: float, test: 
         if part in own:
             parts[part] = np.flatnonzero(given == part)
     return parts
+
+
+def _group_numbers(series: "pd.Series", where: str) -> Array:
+    """The groups of all rows as numbers int64 [N]."""
+    if series.isna().any():
+        lost = series.isna().to_numpy()
+        raise DataError(
+            f"{where}: {int(lost.sum())} rows have no {series.name!r}, the first row {int(lost.argmax())}, so it is "
+            "unknown which others they belong to. Fill it in, or leave these rows out."
+        )
+    codes, _ = texts(series)
+    return codes.astype(np.int64)
+
+
+def _times(series: "pd.Series", where: str) -> Array:
+    """The times of all rows, float64 or datetime64 [N]."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(series.dtype):
+        return numbers(series, where=where)
+    moments = pd.api.types.is_datetime64_any_dtype(series.dtype)
+    return dates(series, None if moments else guess_date_format(texts(series)[1]), where=where)
+
+
+def _check_groups(groups: Array, rows: Mapping[str, Array], names: "pd.Series") -> None:
+    """Raises DataError for a group in two parts, which only a table that names its parts can do."""
+    held = {part: set(groups[index].tolist()) for part, index in rows.items()}
+    for one, other in itertools.combinations(held, 2):
+        both = held[one] & held[other]
+        if both:
+            name = names.iloc[int((groups == min(both)).argmax())]
+            raise DataError(
+                f"The table puts rows of the {names.name} {str(name)!r} into both {one} and {other}, and {len(both)} "
+                "groups in all into two parts. Leave group_column out, or let the parts be drawn."
+            )
+
+
+def _check_trained(target: Target, rows: Mapping[str, Array]) -> None:
+    """Raises DataError for a class that a part has and training has not."""
+    if target.classes is None:
+        return
+    trained = set(target.values[rows[TRAIN]].tolist())
+    for part, index in rows.items():
+        strange = sorted(set(target.values[index].tolist()) - trained)
+        if strange:
+            raise DataError(
+                f"Every row of the class {target.classes[strange[0]]!r} is in {part}, none in train: the class has too "
+                "few groups or comes too late. Take another seed=, or split in another way."
+            )

@@ -83,7 +83,8 @@ def check_leaks(bundle: Bundle, leaks: Leaks = "warn") -> Bundle:
         counts[" and ".join(leak.parts)] += 1
     told = ", ".join(f"{count} in both {parts}" for parts, count in counts.items())
     examples = "; ".join(str(leak) for leak in found[:SHOWN])
-    message = f"{len(found)} rows are in more than one part of the data ({told}), such as {examples}"
+    rows = "1 row is" if len(found) == 1 else f"{len(found)} rows are"
+    message = f"{rows} in more than one part of the data ({told}), such as {examples}"
     if leaks == "error":
         raise DataError(f'{message}. Remove the copies, split by group, or allow them: leaks="warn".')
     logger.warning("%s: what is judged on them looks better than it is", message)
