@@ -20,7 +20,7 @@ from tabular.prediction.task import TablePrediction
 from vision.classification.task import ImageClassification
 from zoo.augmentation import make_mixing
 from zoo.data import Bundle
-from zoo.errors import UnknownArgumentError, UnknownNameError
+from zoo.errors import DataError, UnknownArgumentError, UnknownNameError
 from zoo.lookup import check_arguments
 from zoo.outputs import AuxiliaryLogits
 from zoo.training import load_run
@@ -271,3 +271,13 @@ def test_rows_without_a_mean_are_refused():
         ImageClassification(classes=CLASSES, mixing_alpha=0.2)
     with pytest.raises(UnknownNameError, match="cutmix"):
         ImageClassification(classes=CLASSES, mixing="cut_mix")
+
+
+def test_features_of_a_frozen_body_are_mixed_as_rows_are(tmp_path, photos, cifar_weights, cache):
+    """Fails if a head that trains on cached features takes them unmixed, or CutMix cuts into what is no image."""
+    options = {"weights": cifar_weights, "strategy": "head", "epochs": 1, "cache_features": True, "max_steps": 2,
+               "data_options": {"size": 32, "augment": "none"}, **QUIET}  # fmt: skip
+    run = zoo.fine_tune("resnet20_cifar", photos, out=tmp_path / "run", task_options={"mixing": "mixup"}, **options)
+    assert all("train_loss" in record and "train_accuracy" not in record for record in run.history)
+    with pytest.raises(DataError, match=r"images \[B, C, H, W\], got inputs \[32, 64\]"):
+        zoo.fine_tune("resnet20_cifar", photos, out=tmp_path / "cut", task_options={"mixing": "cutmix"}, **options)
