@@ -33,8 +33,8 @@ class Classification(Task):
     class_weights:   one for each class, or None for equal ones.
     mixing:          "mixup", or of images "cutmix" or "both": in training each row is mixed with another of its batch,
                      and its loss is the mean of that for its own class and that for its partner's, weighted as they
-                     are mixed. The training accuracy, which mixtures have none of, is then not logged. Where the features of
-                     a frozen body are cached, mixup mixes these.
+                     are mixed. The training accuracy, which mixtures have none of, is then not logged. Where the
+                     features of a frozen body are cached, mixup mixes these.
     mixing_alpha:    of the distribution Beta(alpha, alpha) of the weights; 0.2 mixes little, 1 evenly.
     extra_metrics:   any of "roc_auc", "average_precision" and "calibration_error": reported beside the usual metrics,
                      with a picture each.
