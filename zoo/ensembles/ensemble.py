@@ -33,6 +33,7 @@ from zoo.training.classification import ranked
 from zoo.training.directory import PathLike, create_directory, write_json
 from zoo.training.loggers import without_nan
 from zoo.training.run import WEIGHTS, load_into
+from zoo.training.test_time import Average, judged_as, with_views
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -189,6 +190,11 @@ class Ensemble:
         """How the first member was trained."""
         return self.members[0].recipe
 
+    @property
+    def bundle(self) -> Bundle:
+        """The data that the ensemble is judged on, as the first member reads them."""
+        return self._bundle_of(0)
+
     @cached_property
     def meta(self) -> "MetaModel":
         """The model that combines the members of a stack, fitted to what the fold models said."""
@@ -203,15 +209,22 @@ class Ensemble:
         stacked = torch.stack(list(answers))
         return (vote if self.method == "voting" else average)(stacked, weights=self.config["weights"])
 
-    def evaluate(self, data: Bundle | PathLike | None = None, *, split: str | None = None) -> dict[str, float]:
+    def evaluate(
+        self,
+        data: Bundle | PathLike | None = None,
+        *,
+        split: str | None = None,
+        tta: str | None = None,
+        average: Average = "probabilities",
+    ) -> dict[str, float]:
         """Metrics of the ensemble on a part of the data; of its own it writes `results.json`, with pictures.
 
-        data, split: as of `Run.evaluate`.
+        All arguments are as of `Run.evaluate`.
         Raises:      DataError for members whose rows are not the same.
         """
         name, sources = self._sources(data, split)
         said = [
-            outputs_of(member, source, title=f"member {number} of {len(self.members)}")
+            outputs_of(member, source, title=f"member {number} of {len(self.members)}", tta=tta, average=average)
             for number, (member, source) in enumerate(zip(self.members, sources, strict=True), 1)
         ]
         first, truth = said[0]
@@ -221,10 +234,11 @@ class Ensemble:
         combined = self.combine([as_answers(outputs, self.kind) for outputs, _ in said])
         values, metrics = metrics_of(self.task, as_outputs(combined, self.kind, first), truth)
         if data is None:
+            name = judged_as(name, tta=tta, average=average)
             results = {**self.results, name: values}
             write_json(self.directory / "results.json", {part: without_nan(kept) for part, kept in results.items()})
             for title, figure in self.task.figures(metrics).items():
-                figure.savefig(self.directory / f"{title}_{name}.png", dpi=120)
+                figure.savefig(self.directory / f"{title}_{name.replace(' ', '_')}.png", dpi=120)
         return values
 
     @property
@@ -238,13 +252,18 @@ class Ensemble:
         }
 
     @torch.no_grad()
-    def predict(self, inputs: Item | Sequence[Item] | Any) -> list[Prediction]:
+    def predict(
+        self, inputs: Item | Sequence[Item] | Any, *, tta: str | None = None, average: Average = "probabilities"
+    ) -> list[Prediction]:
         """A readable prediction for each row of a file or of several, of texts, or of a batch of inputs."""
         given = self.read_inputs(inputs).rows
         rows = given if isinstance(given, MemberRows) else [given] * len(self.members)
         classes = getattr(self.task, "classes", None)
         every = {} if self.kind == "regression" else {"top": len(classes or ())}
-        said = [member.task.predict(member.model, own, **every) for member, own in zip(self.members, rows, strict=True)]
+        said = [
+            member.task.predict(with_views(member.task, member.model, tta=tta, average=average), own, **every)
+            for member, own in zip(self.members, rows, strict=True)
+        ]
         combined = self.combine([predicted_answers(predictions, self.kind, classes) for predictions in said])
         if self.kind == "classification":
             return ranked(combined, classes or (), top=TOP)
@@ -262,11 +281,13 @@ class Ensemble:
         own = [read[json.dumps(member.config["task"], sort_keys=True)] for member in self.members]
         return Inputs(rows=MemberRows(found.rows for found in own), names=own[0].names)
 
-    def picture(self, inputs: Item | Sequence[Item] | Any) -> "Figure | None":
+    def picture(
+        self, inputs: Item | Sequence[Item] | Any, *, tta: str | None = None, average: Average = "probabilities"
+    ) -> "Figure | None":
         """Inputs with what is predicted for them, as a picture; None where the task has nothing to draw."""
         read = self.read_inputs(inputs)
         rows = read.rows[0] if isinstance(read.rows, MemberRows) else read.rows
-        return self.task.picture(self.members[0].model, rows, self.predict(read))
+        return self.task.picture(self.members[0].model, rows, self.predict(read, tta=tta, average=average))
 
     def explain(self, *_: Any, **__: Any) -> Any:
         """Raises RunError: methods look into one model."""

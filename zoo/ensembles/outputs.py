@@ -14,19 +14,24 @@ from zoo.errors import DataError
 from zoo.training import Engine, Recipe, Run, Task, evaluation_mode
 from zoo.training.loggers import shown
 from zoo.training.task import Prediction
+from zoo.training.test_time import Average, with_views
 
 KINDS = ("classification", "regression")
 
 
 @torch.no_grad()
-def outputs_of(run: Run, source: Source, *, title: str = "rows") -> tuple[Tensor, Tensor]:
+def outputs_of(
+    run: Run, source: Source, *, title: str = "rows", tta: str | None = None, average: Average = "probabilities"
+) -> tuple[Tensor, Tensor]:
     """A run's outputs for the rows of a source in their order, as its task's metrics take them, and the targets.
 
+    tta, average: as of `Run.evaluate`.
     Returns: logits [N, C] or values [N, ...], and targets [N, ...], on the CPU.
     Raises:  DataError for a task whose outputs are not one tensor, such as boxes.
     """
     engine = Engine(Recipe(accelerator=run.recipe.accelerator), launch=False)
-    model, size = run.model.to(engine.device), run.recipe.batch_size
+    model = with_views(run.task, run.model.to(engine.device), tta=tta, average=average)
+    size = run.recipe.batch_size
     plain = source.unaugmented()
     batches = plain.batches(batch_size=size, num_workers=run.recipe.num_workers)
     outputs, targets = [], []

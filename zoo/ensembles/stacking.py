@@ -127,14 +127,8 @@ def stack(
     seed:         of the folds, and of every run.
     Raises:       DataError for a task whose answers do not add up, or models that do not read the same rows.
     """
-    if not models:
-        raise ValueError("A stack needs models: give a name, or several.")
-    if options.get("patience") is not None:
-        raise ValueError("patience stops by rows that the meta-model learns from: leave it out.")
     pairs = [base if isinstance(base, tuple) else (base, {}) for base in models]
-    plans = [Plan.make(model, data, start=start, options={**options, "seed": seed, **own}) for model, own in pairs]
-    for plan in plans:
-        plan.check_rows("Stacking")
+    plans = _plans(pairs, data, start=start, options={**options, "seed": seed})
     problem = check_kind(plans[0].bundle, "Stacking")
     estimator, record = _estimator(meta, meta_options, problem)
     cuts = [folds(plan.bundle, k, kind=kind, seed=seed, groups=groups) for plan in plans]
@@ -145,6 +139,7 @@ def stack(
         "models": [plan.settings() for plan in plans], "k": k, "kind": kind, "seed": seed, "meta": record,
         "rows": fingerprint_of(*cuts[0].rows),
     }  # fmt: skip
+    bundles = [plan.bundle for plan in plans]
     with claimed(out, name="stack", file=SETTINGS, settings=settings) as directory:
         answers, runs = [], []
         for index, (plan, cut) in enumerate(zip(plans, cuts, strict=True)):
@@ -154,7 +149,6 @@ def stack(
             found = run_folds(plan, cut, place, selection="last", progress=progress)
             answers.append(found.out_of_fold()[0])
             runs.append(_run_on_all(plan, cut.pool, place / "all", progress=progress))
-        bundles = [plan.bundle for plan in plans]
         place = directory / "ensemble"
         if not (place / FILE).is_file():
             inputs = meta_inputs(answers, problem)
@@ -172,6 +166,24 @@ def meta_inputs(answers: Sequence[Tensor], kind: str) -> "NDArray[Any]":
     """
     columns = [found[:, 1:] if kind == "classification" and found.shape[1] == 2 else found for found in answers]
     return torch.cat([column.double() for column in columns], dim=1).numpy()
+
+
+def _plans(
+    pairs: Sequence[tuple[str | nn.Module, Mapping[str, Any]]],
+    data: PathLike | Bundle,
+    *,
+    start: Start,
+    options: Mapping[str, Any],
+) -> list[Plan]:
+    """What each model is trained by, checked. Raises: ValueError for no models, or options that leak."""
+    if not pairs:
+        raise ValueError("A stack needs models: give a name, or several.")
+    if any({**options, **own}.get("patience") is not None for _, own in pairs):
+        raise ValueError("patience stops by rows that the meta-model learns from: leave it out.")
+    plans = [Plan.make(model, data, start=start, options={**options, **own}) for model, own in pairs]
+    for plan in plans:
+        plan.check_rows("Stacking")
+    return plans
 
 
 def _run_on_all(plan: Plan, pool: Source, directory: Path, *, progress: bool) -> Run:
