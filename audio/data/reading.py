@@ -116,7 +116,17 @@ def _read(root: Path, own: AudioPreprocessing | None, options: ReadingOptions) -
         train=sources[TRAIN], validation=sources.get(VALIDATION), test=sources.get(TEST), task=TASK,
         kind="classification", classes=names, preprocessing=record, skipped=(*problems, *listing.ignored),
         origin={"path": str(root), **options.as_plain()}, fingerprint=_fingerprint(root, used),
+        groups=_groups(parts, options.group_column) if options.group_column in listing.fields else {},
     )  # fmt: skip
+
+
+def _groups(parts: Mapping[str, Sequence[Record]], column: str) -> dict[str, torch.Tensor]:
+    """By part the number of the group of each clip [N], such as its speaker."""
+    names = sorted({record.fields[column] for records in parts.values() for record in records})
+    numbers = {name: number for number, name in enumerate(names)}
+    return {
+        part: torch.tensor([numbers[record.fields[column]] for record in records]) for part, records in parts.items()
+    }
 
 
 def _list(root: Path, pattern: str | None, columns: Mapping[str, str]) -> Listing:

@@ -24,12 +24,16 @@ LAYOUT = "Expected a .csv, .tsv or .parquet file with a text and a label column,
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One text: where it stands, its class, and its part; None where the part is still to be drawn."""
+    """One text: where it stands, its class, and its part; None where the part is still to be drawn.
+
+    group: which texts belong together, such as their author; None where nothing says so.
+    """
 
     place: str
     text: str
     label: str
     part: str | None
+    group: str | None = None
 
 
 @dataclass(slots=True)
@@ -68,7 +72,14 @@ def read_table(path: Path) -> Table:
     return table
 
 
-def list_table(path: Path, *, text_column: str | None, label_column: str | None, split_column: str | None) -> Listing:
+def list_table(
+    path: Path,
+    *,
+    text_column: str | None,
+    label_column: str | None,
+    split_column: str | None,
+    group_column: str | None = None,
+) -> Listing:
     """The texts and labels of a table; columns that are None are found by their names, if that is plain.
 
     Raises: DataError naming the file, and a column that is missing or cannot be told.
@@ -78,20 +89,25 @@ def list_table(path: Path, *, text_column: str | None, label_column: str | None,
     labels = find_column(table, label_column, LABEL_NAMES, option="label_column")
     if split_column is not None:
         find_column(table, split_column, (), option="split_column")
+    if group_column is not None:
+        find_column(table, group_column, (), option="group_column")
     split = split_column or ("split" if "split" in table.columns else None)
     _check_labels(table, labels)
     listing = Listing(text_column=texts)
     for place, row in table.rows:
         text, label = row[texts], row[labels]
         part = str(row[split] or "").strip().lower() if split else ""
+        group = None if group_column is None or row[group_column] is None else str(row[group_column]).strip()
         if text is None or not str(text).strip():
             listing.problems.append((place, f"has no text in {texts!r}"))
         elif label is None or not str(label).strip():
             listing.problems.append((place, f"has no label in {labels!r}"))
+        elif group_column is not None and not group:
+            listing.problems.append((place, f"has no group in {group_column!r}"))
         elif split and part not in PARTS:
             listing.problems.append((place, f"has the {split} {part!r}; known: train, validation, test"))
         else:
-            listing.records.append(Record(place, str(text), str(label).strip(), PARTS[part] if split else None))
+            listing.records.append(Record(place, str(text), str(label).strip(), PARTS[part] if split else None, group))
     return listing
 
 

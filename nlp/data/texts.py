@@ -16,7 +16,7 @@ from nlp.data.encoding import TextEncoder
 from nlp.data.listing import LAYOUT, Listing, Record, is_table, list_folder, list_table, sorted_classes
 from nlp.data.sources import TextSource
 from nlp.data.tokenizers import Tokenizer, check_tokenizer, tokenizer_from_dict, train_tokenizer
-from zoo.data import Bundle, split_fractions, stratified_split
+from zoo.data import Bundle, group_split, split_fractions, stratified_split
 from zoo.data.splits import TEST, TRAIN, VALIDATION
 from zoo.data.targets import check_classes
 from zoo.errors import DataError, check_name, nearest
@@ -45,6 +45,7 @@ def read_texts(
     text_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    group_column: str | None = None,
 ) -> Bundle:
     """Labelled texts to a bundle. `path` is one of
 
@@ -62,6 +63,8 @@ def read_texts(
     on_error:      "raise" stops at texts and labels that are missing; "skip" leaves them out and reports them in
                    `Bundle.skipped`.
     text_column:   and the other columns: None finds them by the names that are usual.
+    group_column:  of a table, whose values are groups, such as the texts' author: no group is in two parts that are
+                   drawn. The groups serve folds too. None: parts are drawn by class.
     Returns:       a bundle whose `origin` gives the same bundle again by read_texts(**origin), and whose
                    `preprocessing` is the TextEncoder of its texts.
     Raises:        DataError naming the file and line at fault.
@@ -72,7 +75,12 @@ def read_texts(
     if isinstance(tokenizer, str):
         check_tokenizer(tokenizer, tokenizer_options or {})
     root = Path(os.path.abspath(path))
-    columns = {"text_column": text_column, "label_column": label_column, "split_column": split_column}
+    columns = {
+        "text_column": text_column,
+        "label_column": label_column,
+        "split_column": split_column,
+        "group_column": group_column,
+    }
     origin = {
         "path": str(root), "preprocessing": None if record is None else asdict(record), "tokenizer": tokenizer,
         "tokenizer_options": dict(tokenizer_options or {}), "max_length": max_length,
@@ -126,6 +134,7 @@ def _bundle(
         skipped=skipped,
         origin=origin,
         fingerprint=_fingerprint(parts, encoder),
+        groups=_groups(parts),
     )
 
 
@@ -188,7 +197,11 @@ def _parts(
     found = {TRAIN: splittable}
     if len(fractions) > 1:
         labels = [codes[record.label] for record in splittable]
-        drawn = stratified_split(labels, fractions=fractions, seed=seed, names=names)
+        groups = [record.group for record in splittable]
+        if None in groups:
+            drawn = stratified_split(labels, fractions=fractions, seed=seed, names=names)
+        else:
+            drawn = group_split(groups, fractions=fractions, seed=seed)
         found = {part: [splittable[row] for row in rows.tolist()] for part, rows in drawn.items()}
     return found | {part: rows for part, rows in parts.items() if rows}
 
@@ -216,6 +229,15 @@ def _longest(wanted: int | None, record: TextPreprocessing | None) -> int | None
     if wanted > limit:
         raise ValueError(f"max_length is {wanted}, and the model was built for {limit} tokens at most.")
     return wanted
+
+
+def _groups(parts: Mapping[str, Sequence[Record]]) -> dict[str, torch.Tensor]:
+    """By part the number of the group of each text [N]; nothing where texts have no groups."""
+    names = sorted({record.group for records in parts.values() for record in records if record.group is not None})
+    numbers = {name: number for number, name in enumerate(names)}
+    if not names:
+        return {}
+    return {part: torch.tensor([numbers[str(record.group)] for record in records]) for part, records in parts.items()}
 
 
 def _source(records: Sequence[Record], names: Sequence[str], encoder: TextEncoder) -> TextSource:
