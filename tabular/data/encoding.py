@@ -76,6 +76,9 @@ def fit_scale(values: Array, *, method: ScaleMethod) -> Scale:
         return Scale(
             method=method, fill=fill, indicator=bool(lost.any()), mean=float(filled.mean()), std=std if std > 0 else 1.0
         )
+    if method == "min_max":
+        low, width = float(seen.min()), float(seen.max() - seen.min())
+        return Scale(method=method, fill=fill, indicator=bool(lost.any()), mean=low, std=width if width > 0 else 1.0)
     steps = np.linspace(0, 1, min(MOST_QUANTILES, max(len(seen), 2)))
     return Scale(
         method=method, fill=fill, indicator=bool(lost.any()), quantiles=tuple(np.quantile(seen, steps).tolist())
@@ -83,9 +86,9 @@ def fit_scale(values: Array, *, method: ScaleMethod) -> Scale:
 
 
 def scaled(values: Array, scale: Scale) -> Array:
-    """Values [N], NaN where missing, to float32 [N] about standard normal."""
+    """Values [N], NaN where missing, to float32 [N] about standard normal, or from 0 to 1 on the training rows."""
     filled = np.where(np.isnan(values), scale.fill, values)
-    if scale.method == "standard":
+    if scale.method != "quantile":
         return ((filled - scale.mean) / scale.std).astype(np.float32)
     quantiles = np.asarray(scale.quantiles)
     steps = np.linspace(0, 1, len(quantiles))

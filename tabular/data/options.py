@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from tabular.data.schema import ScaleMethod, TableSchema, schema_from
 from tabular.data.targets import ProblemChoice
@@ -21,7 +21,8 @@ class TableOptions:
     problem:       "auto" takes an integer or text target for classes and a float one for a value to regress.
     classes:       names in the order of the outputs; None: the texts of the target, sorted (numbers by size).
     encoding:      how numbers become inputs: "quantile" by their rank to a normal distribution, "standard" by mean and
-                   standard deviation. All of it is fitted on the training rows alone.
+                   standard deviation, "min_max" from 0 to 1 by least and largest. All of it is fitted on the training
+                   rows alone.
     min_frequency: training rows in which a category must occur; rarer ones, and those that training has not seen, share
                    the category "unknown".
     missing:       texts of a file that stand for a missing value, beside the usual ones. In a number it is taken as the
@@ -58,7 +59,7 @@ class TableOptions:
     def __post_init__(self) -> None:
         for name in COLUMN_LISTS:
             object.__setattr__(self, name, listed(getattr(self, name)))
-        check_name("encoding", self.encoding, ("quantile", "standard"))
+        check_name("encoding", self.encoding, get_args(ScaleMethod))
         check_name("problem", self.problem, ("auto", "classification", "regression"))
         if self.group_column is not None and self.time_column is not None:
             raise ValueError("Rows are dealt out by group_column or by time_column, not by both: leave one out.")

@@ -11,7 +11,7 @@ from zoo.errors import DataError
 
 ColumnKind = Literal["continuous", "categorical", "date"]
 Problem = Literal["classification", "regression"]
-ScaleMethod = Literal["quantile", "standard"]
+ScaleMethod = Literal["quantile", "standard", "min_max"]
 
 UNKNOWN, MISSING, FIRST = 0, 1, 2
 """Category numbers: of what training has not seen (or too rarely), of a missing value, of the first known category."""
@@ -23,7 +23,7 @@ class Scale:
 
     fill:      median of the training rows, taken for a missing value, in the column's unit.
     indicator: whether an input of its own says that the value is missing: where training rows lack some.
-    mean, std: of the training rows, for the method "standard".
+    mean, std: of the training rows, for the method "standard"; for "min_max" their least value and their range.
     quantiles: at equal steps from the lowest to the highest training value, for the method "quantile".
     """
 

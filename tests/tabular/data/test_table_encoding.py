@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.preprocessing import QuantileTransformer
+from sklearn.preprocessing import MinMaxScaler, QuantileTransformer
 
 from tabular.data.encoding import encode, fit_scale, scaled
 from tabular.data.reader import read_rows, table_bundle
@@ -57,12 +57,23 @@ def test_quantiles_of_equal_values_and_beyond_the_range():
 
 def test_a_constant_number_is_harmless():
     """Fails if a column without spread is divided by 0."""
-    for method in ("standard", "quantile"):
+    for method in ("standard", "quantile", "min_max"):
         found = scaled(np.array([5.0, 7.0]), fit_scale(np.full(20, 5.0), method=method))
         assert np.isfinite(found).all()
 
 
-@pytest.mark.parametrize("encoding", ["standard", "quantile"])
+def test_least_and_largest_are_those_of_scikit_learn():
+    """Fails if a missing value, which takes the median, or a new one beyond the range is cut off."""
+    values = np.random.default_rng(0).exponential(size=(200, 1))
+    new = np.array([-3.0, 0.5, 99.0])
+    expected = MinMaxScaler().fit(values).transform(new[:, None])[:, 0]
+    scale = fit_scale(np.r_[values[:, 0], np.nan], method="min_max")
+    np.testing.assert_allclose(scaled(new, scale), expected, rtol=1e-5)
+    median = (np.median(values) - values.min()) / np.ptp(values)
+    assert scaled(np.array([np.nan]), scale)[0] == pytest.approx(median, rel=1e-5)
+
+
+@pytest.mark.parametrize("encoding", ["standard", "quantile", "min_max"])
 def test_it_is_fitted_on_training_rows_alone(encoding):
     """Fails if a test row moves the mean, the quantiles, the median, the categories or the target's mean."""
     columns = {"x": np.arange(20.0), "c": ["a", "b"] * 10, "split": ["train"] * 15 + ["test"] * 5}
