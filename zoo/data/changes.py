@@ -11,9 +11,11 @@ from zoo.lookup import import_object
 # -- Functions of a bundle and options that JSON holds; each notes itself in the bundle's `changes`.
 CHANGES = {
     "balance": "zoo.data.balancing:balance",
+    "bootstrap": "zoo.ensembles.bagging:bootstrap",
     "fold": "zoo.data.folds:fold",
     "fold_as_test": "zoo.data.folds:fold_as_test",
     "preprocessing": "zoo.data.preprocessing:fit_preprocessing",
+    "trained_on_all": "zoo.ensembles.stacking:trained_on_all",
 }
 
 

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from zoo.data import Bundle, mix
 from zoo.data.bundle import fingerprint_of
 from zoo.data.folds import select
+from zoo.data.splits import TRAIN
 from zoo.ensembles.ensemble import FILE, Ensemble
-from zoo.ensembles.outputs import as_answers, as_outputs, check_kind, metrics_of, outputs_of
+from zoo.ensembles.outputs import as_answers, as_outputs, check_kind, metrics_of, outputs_of, prepared_for
 from zoo.ensembles.rows_file import write_rows_file
 from zoo.series import Plan, Start, claimed
 from zoo.training import Run
@@ -73,9 +74,9 @@ def bag(
     with claimed(out, name=f"{title}-bag", file=SETTINGS, settings=settings) as directory:
         draws = [bootstrap_rows(len(plan.bundle.train), seed=seed, index=index) for index in range(members)]
         runs = []
-        for index, rows in enumerate(draws):
+        for index in range(members):
             logger.info("member %d of %d", index + 1, members)
-            drawn = drawn_bundle(plan.bundle, rows)
+            drawn = bootstrap(plan.bundle, seed=seed, index=index)
             place = directory / "members" / str(index)
             runs.append(plan.run(place, drawn, progress=progress))
         _judge_out_of_bag(plan, runs, draws, directory)
@@ -86,10 +87,13 @@ def bag(
         )
 
 
-def drawn_bundle(bundle: Bundle, rows: Tensor) -> Bundle:
-    """A bundle whose training part is `rows` of its own, one as often as it was drawn."""
+def bootstrap(bundle: Bundle, *, seed: int, index: int) -> Bundle:
+    """A bundle whose training part is a draw of its rows: a change that a run makes again when it is opened."""
+    rows = bootstrap_rows(len(bundle.train), seed=seed, index=index)
+    groups = {**bundle.groups, TRAIN: bundle.groups[TRAIN][rows]} if bundle.groups else {}
     return replace(
-        bundle, train=select(bundle.train, rows), origin={}, groups={},
+        bundle, train=select(bundle.train, rows), groups=groups,
+        changes=(*bundle.changes, {"change": "bootstrap", "seed": seed, "index": index}),
         fingerprint=bundle.fingerprint and fingerprint_of(bundle.fingerprint, rows),
     )  # fmt: skip
 
@@ -97,7 +101,10 @@ def drawn_bundle(bundle: Bundle, rows: Tensor) -> Bundle:
 def _judge_out_of_bag(plan: Plan, runs: list[Run], draws: list[Tensor], directory: Path) -> None:
     """Predicts each training row by the members that did not draw it, and writes predictions and metrics."""
     source, kind = plan.bundle.train, str(plan.bundle.kind)
-    said = [outputs_of(run, source, title=f"member {number}") for number, run in enumerate(runs, 1)]
+    said = [
+        outputs_of(run, prepared_for(run, plan.bundle).train, title=f"member {number}")
+        for number, run in enumerate(runs, 1)
+    ]
     like, truth = said[0]
     unseen = torch.ones(len(runs), len(source), dtype=torch.bool)
     for number, rows in enumerate(draws):

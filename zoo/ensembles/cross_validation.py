@@ -7,7 +7,6 @@ Shapes: N rows of the pool, k folds, C classes, or numbers of one target.
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from zoo.data import Bundle, Folds, folds
 from zoo.data.bundle import fingerprint_of
-from zoo.data.folds import FoldKind
+from zoo.data.folds import FoldKind, fold_as_test
 from zoo.data.splits import TEST, VALIDATION
 from zoo.ensembles.outputs import KINDS, as_answers, metrics_of, outputs_of
 from zoo.ensembles.rows_file import read_rows_file, write_rows_file
@@ -139,7 +138,7 @@ def run_folds(plan: Plan, cuts: Folds, directory: Path, *, selection: Selection,
         run = plan.run(fold_directory(directory, index), bundle, progress=progress)
         values.append(run.results[part])
         if bundle.kind in KINDS:
-            output, target = outputs_of(run, bundle.parts[part], title=f"fold {index + 1}")
+            output, target = outputs_of(run, run.bundle.parts[part], title=f"fold {index + 1}")
             outputs.append(output)
             targets.append(target)
     results: dict[str, Any] = {"folds": values, **summary(values), "pooled": {}}
@@ -154,11 +153,8 @@ def run_folds(plan: Plan, cuts: Folds, directory: Path, *, selection: Selection,
 
 
 def judged_fold(bundle: Bundle, selection: Selection) -> Bundle:
-    """A fold whose held-out rows are its test part, out of sight of training; or its validation part as it was.
-
-    The first could not be read from disk again as it is, and its origin does not say that it can.
-    """
-    return bundle if selection == "best" else replace(bundle, validation=None, test=bundle.validation, origin={})
+    """A fold whose held-out rows are its test part, out of sight of training; or its validation part as it was."""
+    return bundle if selection == "best" else fold_as_test(bundle)
 
 
 def fold_directory(directory: Path, index: int) -> Path:

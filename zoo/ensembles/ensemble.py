@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data import Bundle, load_data
+from zoo.data.changes import replay
 from zoo.ensembles.combining import average, vote
 from zoo.ensembles.outputs import (
     as_answers,
@@ -24,6 +25,7 @@ from zoo.ensembles.outputs import (
     metrics_of,
     outputs_of,
     predicted_answers,
+    prepared_for,
     with_values,
 )
 from zoo.errors import DataError, RunError, check_name
@@ -75,9 +77,10 @@ class Member(Run):
         load_into(model, self.directory / self.weights_file)
         return model.eval()
 
-    def data_of(self, data: Bundle | PathLike | None) -> Bundle:
-        """The member's own data, or others in the form of those that it was trained on."""
-        return self._data(data)
+    @property
+    def reading(self) -> str:
+        """A text that is the same for members that read and prepare inputs in the same way."""
+        return json.dumps([self.config["task"], None if self.fitted is None else str(self.directory)], sort_keys=True)
 
 
 class MemberRows(list[Any]):
@@ -170,7 +173,7 @@ class Ensemble:
         files = weights_files or [WEIGHTS] * len(opened)
         members = [
             {"run": os.path.relpath(run.directory.absolute(), directory.absolute()), "weights_file": file}
-            | ({} if own is None else {"origin": dict(own.origin), "fingerprint": own.fingerprint})
+            | ({} if own is None else _data_record(own))
             for run, file, own in zip(opened, files, bundles, strict=True)
         ]
         config = {
@@ -275,10 +278,9 @@ class Ensemble:
             return inputs
         read: dict[str, Inputs] = {}
         for member in self.members:
-            key = json.dumps(member.config["task"], sort_keys=True)
-            if key not in read:
-                read[key] = member.read_inputs(inputs)
-        own = [read[json.dumps(member.config["task"], sort_keys=True)] for member in self.members]
+            if member.reading not in read:
+                read[member.reading] = member.read_inputs(inputs)
+        own = [read[member.reading] for member in self.members]
         return Inputs(rows=MemberRows(found.rows for found in own), names=own[0].names)
 
     def picture(
@@ -300,11 +302,10 @@ class Ensemble:
         read: dict[str, Bundle] = {}
         bundles = []
         for index, member in enumerate(self.members):
-            key = json.dumps(
-                [member.config["task"], member.config["data"], self.config["members"][index].get("origin")]
-            )
+            made = self.config["members"][index].get("origin")
+            key = json.dumps([member.reading, member.config["data"], made], sort_keys=True)
             if key not in read:
-                read[key] = self._bundle_of(index) if data is None else member.data_of(data)
+                read[key] = self._bundle_of(index) if data is None else prepared_for(member, data)
             bundles.append(read[key])
         parts = bundles[0].parts
         order = [name for name in ("test", "validation", "train") if name in parts and (data or name != "train")]
@@ -317,7 +318,7 @@ class Ensemble:
         """What a member is judged on: as given, as the ensemble was made for, or the data that all were trained on."""
         member, made, given = self.members[index], self.config["members"][index], self._bundles[index]
         if given is not None:
-            return member.data_of(given)
+            return prepared_for(member, given)
         if "origin" not in made:
             if len({other.config["data"]["fingerprint"] for other in self.members}) > 1:
                 raise DataError(
@@ -326,15 +327,21 @@ class Ensemble:
             return member.bundle
         if not made["origin"]:
             raise RunError(f"The data of {self.directory} were given in memory. Pass them again: Ensemble.load(data=).")
-        bundle = load_data(task=member.config["task"]["name"], **made["origin"])
+        bundle = replay(load_data(task=member.config["task"]["name"], **made["origin"]), made["changes"])
         if made["fingerprint"] and bundle.fingerprint != made["fingerprint"]:
             raise DataError(f"The data at {made['origin'].get('path')} changed since the ensemble was made.")
-        return bundle
+        return prepared_for(member, bundle)
 
 
 def open_run(directory: PathLike) -> Run | Ensemble:
     """Opens a directory that holds a run or an ensemble."""
     return Ensemble.load(directory) if (Path(directory) / FILE).is_file() else load_run(directory)
+
+
+def _data_record(bundle: Bundle) -> dict[str, Any]:
+    """Where data come from and what was done to them, as `Run` keeps it."""
+    changes = [dict(change) for change in bundle.changes]
+    return {"origin": dict(bundle.origin), "changes": changes, "fingerprint": bundle.fingerprint}
 
 
 def _check_members(runs: Sequence[Run]) -> None:

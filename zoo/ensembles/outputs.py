@@ -12,6 +12,7 @@ from torch import Tensor
 from zoo.data import Bundle, Source
 from zoo.errors import DataError
 from zoo.training import Engine, Recipe, Run, Task, evaluation_mode
+from zoo.training.directory import PathLike
 from zoo.training.loggers import shown
 from zoo.training.task import Prediction
 from zoo.training.test_time import Average, with_views
@@ -46,6 +47,11 @@ def outputs_of(
             outputs.append(output.float().cpu())
             targets.append(target.cpu())
     return torch.cat(outputs), torch.cat(targets)
+
+
+def prepared_for(run: Run, data: Bundle | PathLike) -> Bundle:
+    """Data in the form of those that a run was trained on, with what was fitted to its training rows."""
+    return run._data(data)
 
 
 def check_kind(bundle: Bundle, what: str) -> str:

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.data import Bundle, Source, folds
+from zoo.data import Bundle, folds
 from zoo.data.bundle import fingerprint_of
-from zoo.data.folds import FoldKind
+from zoo.data.folds import FoldKind, joined
 from zoo.ensembles.cross_validation import SETTINGS as FOLDS
 from zoo.ensembles.cross_validation import run_folds
 from zoo.ensembles.ensemble import FILE, Ensemble
@@ -28,7 +28,6 @@ from zoo.ensembles.outputs import check_kind
 from zoo.errors import DataError, RunError
 from zoo.lookup import check_arguments, import_object
 from zoo.series import Plan, Start, claimed
-from zoo.training import Run
 from zoo.training.checkpoint import write_atomically
 from zoo.training.directory import PathLike, write_json
 
@@ -148,7 +147,7 @@ def stack(
             write_json(place / FOLDS, {**plan.settings(), "k": k, "kind": kind, "selection": "last", "seed": seed})
             found = run_folds(plan, cut, place, selection="last", progress=progress)
             answers.append(found.out_of_fold()[0])
-            runs.append(_run_on_all(plan, cut.pool, place / "all", progress=progress))
+            runs.append(plan.run(place / "all", trained_on_all(plan.bundle), progress=progress))
         place = directory / "ensemble"
         if not (place / FILE).is_file():
             inputs = meta_inputs(answers, problem)
@@ -186,10 +185,13 @@ def _plans(
     return plans
 
 
-def _run_on_all(plan: Plan, pool: Source, directory: Path, *, progress: bool) -> Run:
-    """The run of a model on all rows that are not test."""
-    whole = replace(plan.bundle, train=pool, validation=None, origin={}, groups={})
-    return plan.run(directory, whole, progress=progress)
+def trained_on_all(bundle: Bundle) -> Bundle:
+    """A bundle that trains on its validation part too: a change that a run makes again when it is opened."""
+    train = bundle.train if bundle.validation is None else joined(bundle.train, bundle.validation)
+    return replace(
+        bundle, train=train, validation=None, groups={}, changes=(*bundle.changes, {"change": "trained_on_all"}),
+        fingerprint=bundle.fingerprint and fingerprint_of(bundle.fingerprint, "trained on all"),
+    )  # fmt: skip
 
 
 def _estimator(meta: Any, options: Mapping[str, Any] | None, kind: str) -> tuple[Any, dict[str, Any]]:

@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 
 import zoo.training
 from zoo.data import folds
-from zoo.ensembles import CrossValidation, cross_validate
+from zoo.ensembles import CrossValidation, Ensemble, cross_validate
 from zoo.ensembles.cross_validation import summary
 from zoo.errors import DataError, RunError, UnknownArgumentError
-from zoo.training import Callback
+from zoo.training import Callback, load_run
 
 OPTIONS = {"epochs": 2, "lr": 0.05, "batch_size": 16, **QUIET}
 
@@ -211,6 +211,37 @@ def test_a_killed_process_goes_on(model, bundle, task, tmp_path):
             load_file(run.directory / "model.safetensors") for run in (again.runs[index], whole.runs[index])
         )
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_preprocessing_is_fitted_to_each_fold_and_applied(model, bundle, task, tmp_path, make_model):
+    """Fails if held-out rows reach a model raw, or one fold's scale prepares the rows of another."""
+    options = {**OPTIONS, "preprocess": "standardise"}
+    found = cross_validate(model, bundle, k=2, task=task, out=tmp_path / "cv", **options)
+    cuts = folds(bundle, 2)
+    scales = []
+    for index, rows in enumerate(cuts.rows):
+        run = load_run(tmp_path / "cv" / "folds" / str(index), model=make_model(), data=cuts[index])
+        assert run.fitted is not None
+        scales.append(run.fitted(torch.ones(1, 5)))
+        said = run.predict(torch.stack([cuts.pool[int(row)][0] for row in rows]))
+        best = found.out_of_fold()[0][rows].max(1).values
+        assert [row["probability"] for row in said] == pytest.approx(best.tolist(), abs=1e-6)
+    assert not torch.allclose(*scales)
+    ensemble = Ensemble.of(found.runs, out=tmp_path / "e", data=bundle, model=make_model())
+    inputs, targets = bundle.test.tensors
+    labels = [int(row["label"]) for row in ensemble.predict(inputs)]
+    right = (torch.tensor(labels) == targets).float().mean()
+    assert ensemble.evaluate()["accuracy"] == pytest.approx(float(right))
+
+
+def test_a_fold_of_a_file_is_a_run_like_any_other(tmp_path):
+    """Fails if a fold cannot be read again from disk, or its held-out rows then train it."""
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["x,y,z", *(f"{i},{i % 5},{'ab'[i % 7 > 3]}" for i in range(40))]))
+    found = cross_validate("table_mlp", path, k=2, out=tmp_path / "cv", data_options={"target": "z"}, **OPTIONS)
+    for index, run in enumerate(found.runs):
+        assert run.evaluate(split="test") == found.folds[index]
+        assert set(run.bundle.parts) == {"train", "test"}
 
 
 def test_results_are_read_again(model, bundle, task, tmp_path):

@@ -67,3 +67,5 @@ def test_stack_bag_and_snapshots(rows, tmp_path):
     assert json.loads(bag)["results"]["validation"]["accuracy"] >= 0
     snapshots = run("ensemble", "snapshots", "table_mlp", "--cycles", 2, "--out", tmp_path / "c", *data)
     assert json.loads(snapshots)["directory"] == str(tmp_path / "c" / "ensemble")
+    for member in ("s/models/0/all", "b/members/1"):  # each is a run that reads its rows again
+        run("evaluate", tmp_path / member, "--split", "train")
