@@ -4,6 +4,7 @@ Statistics are in float64, over batches as they come; what was fitted is kept in
 Shapes: N rows, B of a batch, D numbers of a row ([...] flattened), K of them that are kept.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from zoo.data.bundle import Bundle, fingerprint_of
 from zoo.data.sources import Source
-from zoo.data.statistics import Moments, bounds_of, moments_of
+from zoo.data.statistics import Moments, bounds_of, moments_of, row_shape
 from zoo.errors import DataError
 from zoo.parts.preprocessing import PREPROCESSING
 
@@ -123,9 +124,8 @@ def min_max(source: Source, *, low: float = 0.0, high: float = 1.0, per: Per = "
     if per == "channel":
         places = tuple(range(1, least.dim()))
         least, most = least.amin(places, keepdim=True), most.amax(places, keepdim=True)
-    shape = tuple(source[0][0].shape)
     scale = (high - low) / torch.where(most > least, most - least, 1.0)
-    return Fitted(name="min_max", shape=shape, shift=least - low / scale, scale=scale)
+    return Fitted(name="min_max", shape=row_shape(source), shift=least - low / scale, scale=scale)
 
 
 def pca_whitening(source: Source, *, num_components: int | None = None, eps: float = 1e-5) -> Fitted:
@@ -215,7 +215,7 @@ def _principal(source: Source, eps: float) -> tuple[Moments, Tensor, Tensor]:
     """The moments of rows, the variances [D] on their principal axes from the largest on, and the axes [D, D]."""
     if eps < 0:
         raise ValueError(f"eps must not be negative, got {eps}.")
-    numbers = source[0][0].numel()
+    numbers = math.prod(row_shape(source))
     if numbers > MOST_WHITENED:
         raise DataError(f"Rows of {numbers} numbers are too large to whiten; make them smaller: {MOST_WHITENED}.")
     found = moments_of(source, diagonal=False)

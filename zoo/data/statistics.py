@@ -79,13 +79,22 @@ def bounds_of(source: Source) -> tuple[Tensor, Tensor]:
     return least, most
 
 
+def row_shape(source: Source) -> tuple[int, ...]:
+    """The shape of an input, without the batch dimension. Raises: DataError unless inputs are one tensor each."""
+    row = source[0][0]
+    if not isinstance(row, Tensor):
+        raise DataError(
+            f"Only inputs that are numbers in one tensor can be prepared so, got {type(row).__name__}; what reads such "
+            "data has options of its own."
+        )
+    return tuple(row.shape)
+
+
 def _batches(source: Source) -> Iterator[Tensor]:
     """The inputs of all rows in batches, float64 [B, ...] on the CPU."""
-    row, done = source[0][0], 0
-    if not isinstance(row, Tensor):
-        raise DataError(f"Only inputs that are numbers can be prepared so, got {type(row).__name__}.")
+    shape, done = row_shape(source), 0
     for inputs, *_ in source.batches(batch_size=ROWS):
-        if not isinstance(inputs, Tensor) or inputs.shape[1:] != row.shape:
+        if not isinstance(inputs, Tensor) or tuple(inputs.shape[1:]) != shape:
             raise DataError("The inputs are not of one shape, so they have no mean: give rows of one shape.")
         rows = inputs.cpu().double()
         if not bool(rows.isfinite().all()):

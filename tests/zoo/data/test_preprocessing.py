@@ -177,6 +177,7 @@ def test_it_is_kept_and_made_again(tmp_path):
         (lambda _: standardise(source(np.full((3, 2), np.nan, "float32"))), DataError, "Row 0 holds numbers"),
         (lambda _: zca_whitening(source(np.zeros((2, 5000), "float32"))), DataError, "too large to whiten"),
         (lambda _: standardise([("a text", 0)]), DataError, "Only inputs that are numbers"),
+        (lambda _: zca_whitening([((torch.zeros(2), torch.zeros(3)), 0)]), DataError, "numbers in one tensor"),
     ],
 )
 def test_faults_have_a_remedy(make, error, message):
