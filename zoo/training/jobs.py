@@ -16,6 +16,7 @@ from zoo.data import Bundle
 from zoo.data.balancing import Balancing
 from zoo.data.preprocessing import FILE
 from zoo.optim import apply_schedule, make_optimizer, make_schedule
+from zoo.optim.rates import head_and_ratio
 from zoo.registry import model_info, trained_structure
 from zoo.training.building import build_model
 from zoo.training.callbacks import Callback
@@ -80,8 +81,8 @@ def train(
     balance:        what is done about classes of unequal size: "weighted_sampler", "oversample", "undersample" or
                     "class_weights", as `zoo.data.balance` says; None does nothing.
     out:            directory of the run, new or empty; None takes the next free one under `runs/`.
-    schedule:       of the learning rate: "constant", "cosine", "exponential", "inverse_square_root", "one_cycle" or
-                    "step"; schedule_options: what that one takes.
+    schedule:       of the learning rate: a name of `zoo list-parts --kind schedule`, such as "cosine", "one_cycle" or
+                    "plateau"; schedule_options: what that one takes.
     model_options:  what the model's builder takes; data_options: what the reader takes; task_options: what the task
                     takes, such as label_smoothing.
     recipe_options: any field of `Recipe`: batch_size, optimizer, precision, accumulate, ema, seed, devices and so on.
@@ -111,7 +112,7 @@ def fine_tune(
     strategy: Strategy = "two_stage",
     epochs: int | None = None,
     head_epochs: int = 1,
-    lr: float | None = None,
+    lr: float | slice | None = None,
     body_lr_ratio: float = 0.1,
     schedule: str | None = None,
     schedule_options: Mapping[str, Any] | None = None,
@@ -142,10 +143,10 @@ def fine_tune(
     then the body, and all else the head. What is None is as the model's entry says, else its task, else 5 epochs at
     1e-3 on one cycle. Other arguments as for `train`.
 
+    lr:            of the head; slice(low, high) is `high` there and `low` at the first layers.
     body_lr_ratio: rate of the first layers over that of the head, 0..1.
-    schedule:      "constant", "cosine", "exponential", "inverse_square_root", "one_cycle" or "step";
-                   schedule_options: what that one takes.
     """
+    lr, body_lr_ratio = head_and_ratio(lr, body_lr_ratio)
     check_options("fine_tune", recipe_options, RECIPE_OPTIONS, others=_own_options(fine_tune))
     given = {"epochs": epochs, "lr": lr, "schedule": schedule, "schedule_options": schedule_options, **recipe_options}
     chosen = chosen_options(given, model=model, task=task, data=data, defaults=FINE_TUNING)

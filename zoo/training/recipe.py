@@ -54,7 +54,8 @@ class Recipe:
     """How to train: what holds for every stage.
 
     batch_size:             rows a process takes at a time.
-    optimizer:              "adam", "adamw", "momentum", "nesterov" or "sgd"; optimizer_options: what that one takes.
+    optimizer:              a name of `zoo list-parts --kind optimizer`, such as "adamw" or "lbfgs", or "timm:nadamw";
+                            optimizer_options: what that one takes.
     accumulate:             batches whose gradients make one optimizer step, equal to one batch of all their rows.
     weight_decay:           the optimizer's own, of matrices and kernels, not of biases and norms: apart from the
                             gradient in "adamw", an L2 penalty in "adam", "momentum", "nesterov" and "sgd".
