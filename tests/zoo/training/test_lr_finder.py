@@ -247,7 +247,37 @@ def test_an_error_gives_the_generators_back(bundle, task):
     assert same(random_state(), state)
 
 
-# -- By name, on pictures, from the command line
+# -- By name, on every kind of data, from the command line
+
+
+def texts(folder: Path) -> Path:
+    lines = [f"{'good fine glad' if row % 2 else 'bad sad grim'} number {row},{row % 2}" for row in range(40)]
+    (folder / "texts.csv").write_text("\n".join(["text,label", *lines]))
+    return folder / "texts.csv"
+
+
+def table(folder: Path) -> Path:
+    draw = np.random.default_rng(0).normal(size=(60, 3))
+    rows = [f"{a:.3f},{b:.3f},{a - 2 * b + 0.1 * c:.3f}" for a, b, c in draw]
+    (folder / "table.csv").write_text("\n".join(["a,b,y", *rows]))
+    return folder / "table.csv"
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "options"),
+    [
+        ("lstm_classifier", texts, {}),
+        ("table_mlp", table, {"data_options": {"target": "y"}}),
+        ("table_mlp", table, {"data_options": {"target": "y"}, "optimizer": "lbfgs", "weight_decay": 0.0}),
+    ],
+    ids=["texts", "table", "table-lbfgs"],
+)
+def test_other_kinds_of_data(tmp_path: Path, model: str, data, options) -> None:
+    """Fails if the search asks for more of a task than training does."""
+    state = random_state()
+    curve = zoo.find_lr(model, data(tmp_path), num_steps=8, start=1e-5, end=0.1, batch_size=16, **options, **QUIET)
+    assert len(curve.losses) == len(curve.smoothed) >= 3
+    assert same(random_state(), state)
 
 
 def test_the_command_suggests_and_draws(photos: Path, tmp_path: Path) -> None:
