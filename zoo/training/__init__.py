@@ -2,6 +2,7 @@
 
 from zoo.modes import evaluation_mode
 from zoo.training.averaging import ExponentialMovingAverage, StochasticWeightAveraging
+from zoo.training.batch_size import BatchSizes, find_batch_size
 from zoo.training.callbacks import BestCheckpoint, Callback, EarlyStopping, EpochPictures
 from zoo.training.comparison import Contestant, compare
 from zoo.training.engine import Engine
@@ -16,6 +17,7 @@ from zoo.training.trainer import Trainer
 
 __all__ = [
     "Batch",
+    "BatchSizes",
     "BestCheckpoint",
     "CSVLogger",
     "Callback",
@@ -43,6 +45,7 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluation_mode",
+    "find_batch_size",
     "find_lr",
     "fine_tune",
     "load_run",
