@@ -63,8 +63,7 @@ def read_texts(
     on_error:      "raise" stops at texts and labels that are missing; "skip" leaves them out and reports them in
                    `Bundle.skipped`.
     text_column:   and the other columns: None finds them by the names that are usual.
-    group_column:  of a table, whose values are groups, such as the texts' author: no group is in two parts that are
-                   drawn. The groups serve folds too. None: parts are drawn by class.
+    group_column:  of a table, whose values are groups, such as authors: none is in two of the parts that are drawn.
     Returns:       a bundle whose `origin` gives the same bundle again by read_texts(**origin), and whose
                    `preprocessing` is the TextEncoder of its texts.
     Raises:        DataError naming the file and line at fault.
@@ -88,11 +87,8 @@ def read_texts(
         "on_error": on_error, **columns,
     }  # fmt: skip
     parts, names, listing = _listed(root, columns, classes, on_error, validation=validation, test=test, seed=seed)
-    encoder = TextEncoder(
-        _tokenizer(tokenizer, tokenizer_options or {}, record, [row.text for row in parts[TRAIN]]),
-        max_length=_longest(max_length, record),
-        text_column=listing.text_column,
-    )
+    made = _tokenizer(tokenizer, tokenizer_options or {}, record, [row.text for row in parts[TRAIN]])
+    encoder = TextEncoder(made, max_length=_longest(max_length, record), text_column=listing.text_column)
     return _bundle(parts, names, encoder, origin=origin, skipped=(*listing.problems, *listing.ignored))
 
 
