@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from zoo.data.preprocessing import FILE as FITTED
 from zoo.ensembles.ensemble import Member
 from zoo.errors import DataError, RunError, check_name
 from zoo.training import Engine, Recipe, Run, evaluate, load_run
-from zoo.training.checkpoint import save_weights
+from zoo.training.checkpoint import save_weights, write_atomically
 from zoo.training.directory import PathLike, create_directory, write_config, write_json
 from zoo.training.run import CURVES, WEIGHTS
 
@@ -130,6 +131,8 @@ def _ingredients(runs: Sequence[Run | PathLike], batch_norm: BatchNorm) -> tuple
         raise RunError("A soup is made of two runs or more.")
     weights = [_weights_of(run) for run in opened]
     first = opened[0]
+    if any(not _prepare_alike(first, run) for run in opened[1:]):
+        raise RunError("The runs prepare their inputs in different ways, so that no one's weights fit another's.")
     for run, held in zip(opened[1:], weights[1:], strict=True):
         if run.task.name != first.task.name or json.dumps(run.task.schema()) != json.dumps(first.task.schema()):
             raise RunError(f"{run.directory} and {first.directory} are not of the same task and classes.")
@@ -145,6 +148,15 @@ def _ingredients(runs: Sequence[Run | PathLike], batch_norm: BatchNorm) -> tuple
             "batch_norm='recompute' computes them over the training data"
         )
     return opened, weights
+
+
+def _prepare_alike(first: Run, other: Run) -> bool:
+    """Whether two runs do the same to their inputs by what was fitted to their training rows."""
+    one, two = first.fitted, other.fitted
+    if one is None or two is None:
+        return one is two
+    same = one.name == two.name and one.tensors.keys() == two.tensors.keys()
+    return same and all(torch.equal(tensor, two.tensors[name]) for name, tensor in one.tensors.items())
 
 
 def _weights_of(run: Run) -> dict[str, Tensor]:
@@ -206,6 +218,8 @@ def _served(
     write_json(directory / "soup.json", about)
     parts = {name: first.config[name] for name in ("model", "task", "data", "recipe")}
     write_config(directory, parts)
+    if first.fitted is not None:
+        write_atomically(directory / FITTED, first.fitted.save)
     end = {"event": "end", "stage": "soup", "epoch": 0, "step": 0}
     (directory / "metrics.jsonl").write_text(json.dumps(end) + "\n", encoding="utf-8")
     soup = Run(directory, model=built if first.config["model"]["name"] is None else None, bundle=first.bundle)

@@ -123,6 +123,25 @@ def test_other_architectures_are_refused(bundle, tmp_path):
     assert not (tmp_path / "soup").exists()
 
 
+def test_inputs_are_prepared_as_the_runs_were(bundle, tmp_path):
+    """Fails if a soup of runs with preprocessing sees raw rows, or runs of different preprocessing are mixed."""
+    task = ImageClassification.from_bundle(bundle)
+    runs = [
+        zoo.train(
+            new_model(), bundle, task=task, out=tmp_path / str(rate), lr=rate, preprocess="standardise", **OPTIONS
+        )
+        for rate in (0.02, 0.02001)
+    ]
+    soup = uniform_soup(runs, out=tmp_path / "soup", model=new_model())
+    again = load_run(tmp_path / "soup", model=new_model(), data=bundle)
+    assert again.evaluate() == soup.results["test"]
+    said = [row["probability"] for row in again.predict(bundle.test.tensors[0])]
+    assert said == pytest.approx([row["probability"] for row in runs[0].predict(bundle.test.tensors[0])], abs=1e-2)
+    raw = trained(bundle, tmp_path, rates=(0.02,))[0]
+    with pytest.raises(RunError, match="prepare their inputs in different ways"):
+        uniform_soup([runs[0], raw])
+
+
 def test_means_by_hand():
     """Fails if half precision is summed in half precision, or counts are averaged."""
     states = [{"w": torch.tensor([value], dtype=torch.bfloat16), "n": torch.tensor(7)} for value in (1.0, 1000.0, 2.0)]

@@ -83,7 +83,7 @@ def test_more_trials_go_on(model, bundle, task, tmp_path):
 def test_trials_that_fall_behind_are_ended(model, bundle, task, tmp_path):
     """Fails if nothing is pruned, or a pruned trial trains to its end or wins."""
     found = search(
-        model, bundle, space={"lr": [1e-6, 0.05]}, trials=14, task=task, out=tmp_path / "s", sampler="random", epochs=3,
+        model, bundle, space={"lr": [1e-6, 0.05]}, trials=10, task=task, out=tmp_path / "s", sampler="random", epochs=3,
         batch_size=8, seed=3, metric="loss", **QUIET,
     )  # fmt: skip
     pruned = [trial for trial in found.trials if trial.state == "pruned"]
