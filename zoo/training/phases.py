@@ -171,8 +171,8 @@ def check_optimizer(optimizer: Optimizer, recipe: Recipe) -> None:
     name = recipe.optimizer
     if recipe.precision == "16-mixed":
         raise ValueError(f"{name} cannot take scaled gradients: use precision 32-true or bf16-mixed, not 16-mixed.")
-    if recipe.devices * recipe.num_nodes > 1:
-        raise ValueError(f"{name} works in one process: use devices=1.")
+    if recipe.devices * recipe.num_nodes > 1 or recipe.parallel == "fsdp":
+        raise ValueError(f"{name} works in one process on whole parameters: use devices=1, and no parallel='fsdp'.")
     if searches and any(stage.lr_decay < 1 for stage in recipe.stages):
         raise ValueError(f"{name} takes one rate for all layers: use body_lr_ratio=1, or lr_decay=1 of the stage.")
     if searches and (recipe.l1 or recipe.l2):

@@ -168,6 +168,7 @@ def test_training_learns_and_resumes_exactly(tmp_path, bundle, task, name, lr, p
     [
         ({"optimizer": "lbfgs", "precision": "16-mixed"}, "lbfgs cannot take scaled gradients"),
         ({"optimizer": "adahessian", "precision": "16-mixed"}, "adahessian cannot take scaled gradients"),
+        ({"optimizer": "lbfgs", "parallel": "fsdp"}, "whole parameters"),
         ({"optimizer": "lbfgs", "clip_norm": 1.0}, "leave clip_norm out"),
         ({"optimizer": "lbfgs", "l2": 0.1}, "weight_decay"),
         ({"optimizer": "adahessian", "compile": True}, "compile=False"),
