@@ -69,12 +69,13 @@ def test_rows_of_two_parts_against_every_pair(kind):
 
 
 def test_files_by_content(tmp_path, monkeypatch):
-    """Fails if names are compared, or a file is read whose size no other part has."""
-    for name, content in {"a": b"same", "b": b"same", "c": b"some", "d": b"longer", "e": b"same"}.items():
+    """Fails if names are compared, copies within a part count, or a file is read whose size no other part has."""
+    contents = {"a": b"same", "b": b"same", "c": b"some", "d": b"longer", "e": b"same", "f": b"twin", "g": b"twin"}
+    for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    paths = [str(tmp_path / name) for name in "abcde"]
+    paths = [str(tmp_path / name) for name in contents]
     bundle = Bundle(
-        train=DatasetSource(Files([paths[0], paths[4]])), validation=DatasetSource(Files(paths[1:3])),
+        train=DatasetSource(Files([paths[0], *paths[4:]])), validation=DatasetSource(Files(paths[1:3])),
         test=DatasetSource(Files(paths[3:4])), task="x", kind=None,
     )  # fmt: skip
     opened = []
@@ -85,7 +86,7 @@ def test_files_by_content(tmp_path, monkeypatch):
     (leak,) = find_leaks(bundle)
     assert leak.copies == (("train", 0, paths[0]), ("train", 1, paths[4]), ("validation", 0, paths[1]))
     assert paths[3] not in opened
-    cut = folds(Bundle(train=DatasetSource(Files(paths)), task="x", kind=None), 2, seed=1)
+    cut = folds(Bundle(train=DatasetSource(Files(paths[:5])), task="x", kind=None), 2, seed=1)
     assert {copy[2] for leak in find_leaks(cut[0]) for copy in leak.copies} <= {paths[0], paths[1], paths[4]}
 
 
