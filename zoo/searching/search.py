@@ -1,5 +1,6 @@
 """Search of any option of training: trials one after the other, each a run, ended early where they fall behind."""
 
+import importlib.util
 import logging
 import math
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from zoo.data import Bundle
-from zoo.errors import DataError, NonFiniteLossError, check_name
+from zoo.errors import DataError, NonFiniteLossError, ZooError, check_name
 from zoo.searching.pictures import draw
 from zoo.searching.space import Space, applied, check_space, described, read_space
 from zoo.searching.study import (
@@ -190,6 +191,8 @@ def _run_trial(
 
 
 def _check_choices(trials: int, sampler: str, pruner: str) -> None:
+    if importlib.util.find_spec("optuna") is None:
+        raise ZooError("A search needs Optuna, which is not installed: pip install 'optuna>=4'.")
     if trials < 1:
         raise ValueError(f"trials is {trials}; at least 1 is needed.")
     check_name("sampler", sampler, SAMPLERS)
