@@ -20,6 +20,7 @@ from zoo.data import Bundle
 from zoo.errors import DataError, check_name
 from zoo.losses import make_loss
 from zoo.metrics import ListMetric, Metric, make_metric
+from zoo.metrics.chosen import check_chosen, chosen_figures, chosen_metrics
 from zoo.records import Entry
 from zoo.training import Batch, Inputs, Losses, Prediction, Task, evaluation_mode
 from zoo.training.classification import ClassLoss, RowMixing, class_losses, confusion_figures, ranked
@@ -48,6 +49,7 @@ class TablePrediction(Task):
     mixing:          of classes in tables without categorical columns, "mixup", or None: see
                      `zoo.training.classification.Classification`.
     mixing_alpha:    see there.
+    extra_metrics:   of classes, as of that class; of two classes "roc_auc" is always among them.
     loss:            of numbers: "mse", "mae", or between them "huber" with its bend at one standard deviation,
                      "log_cosh", which is smooth, and "charbonnier", which is "mae" with a round corner.
     """
@@ -64,6 +66,7 @@ class TablePrediction(Task):
         class_weights: Sequence[float] | None = None,
         mixing: str | None = None,
         mixing_alpha: float = 1.0,
+        extra_metrics: Sequence[str] = (),
         loss: RegressionLoss = "mse",
     ) -> None:
         check_name("loss of numbers", loss, LOSSES)
@@ -71,10 +74,12 @@ class TablePrediction(Task):
         self.loss_name = loss
         self.class_loss: ClassLoss | None = None
         self.mixing = RowMixing(mixing, alpha=mixing_alpha, choices=("mixup",))
+        self.extra_metrics = check_chosen(extra_metrics)
         if self.table.classes is None:
-            if class_weights is not None or label_smoothing or mixing is not None:
+            if class_weights is not None or label_smoothing or mixing is not None or extra_metrics:
                 raise ValueError(
-                    f"class_weights, label_smoothing and mixing are for classes; {self.table.target!r} is a number."
+                    "class_weights, label_smoothing, mixing and extra_metrics are for classes; "
+                    f"{self.table.target!r} is a number."
                 )
             self.monitor, self.mode = "rmse", "min"
             self.number_loss = make_loss(loss)
@@ -102,7 +107,8 @@ class TablePrediction(Task):
 
     def schema(self) -> dict[str, Any]:
         of_classes = {} if self.class_loss is None else self.class_loss.options()
-        return {"table": self.table.as_dict(), "loss": self.loss_name, **of_classes, **self.mixing.options()}
+        extra = {"extra_metrics": list(self.extra_metrics)} if self.extra_metrics else {}
+        return {"table": self.table.as_dict(), "loss": self.loss_name, **of_classes, **self.mixing.options(), **extra}
 
     def model_arguments(self, entry: Entry) -> dict[str, Any]:
         return {
@@ -137,7 +143,7 @@ class TablePrediction(Task):
         return outputs[:, 0].float() * self.table.target_std + self.table.target_mean
 
     def metrics(self) -> dict[str, Metric | ListMetric]:  # type: ignore[override]
-        from tabular.metrics import Pairs, RocAuc, StandardLoss
+        from tabular.metrics import Pairs, StandardLoss
 
         if self.table.classes is None:
             return {
@@ -151,14 +157,15 @@ class TablePrediction(Task):
             "f1": make_metric("f1", num_classes=count),
             "confusion_matrix": make_metric("confusion_matrix", num_classes=count),
         }  # fmt: skip
-        return {**found, "roc_auc": RocAuc()} if count == 2 else found
+        usual = ("roc_auc",) if count == 2 else ()
+        return {**found, **chosen_metrics(tuple(dict.fromkeys((*usual, *self.extra_metrics))), self.table.classes)}
 
     def figures(self, metrics: Mapping[str, Any]) -> dict[str, "Figure"]:
         if self.table.classes is None:
             from tabular.pictures import predicted_figure
 
             return {"predicted": predicted_figure(metrics["pairs"].compute(), target=self.table.target)}
-        return confusion_figures(metrics, self.table.classes)
+        return {**confusion_figures(metrics, self.table.classes), **chosen_figures(metrics, self.table.classes)}
 
     @torch.no_grad()
     def predict(self, model: nn.Module, inputs: Any, *, top: int = 5) -> list[Prediction]:

@@ -12,12 +12,11 @@ from torch.nn import functional as F
 
 from tabular.data.reader import table_bundle
 from tabular.data.source import TableBatch
-from tabular.metrics import RocAuc, StandardLoss
+from tabular.metrics import StandardLoss
 from tabular.prediction.table_mlp import TableMLP
 from tabular.prediction.task import LOSSES, TablePrediction
 from zoo.data import Bundle
 from zoo.errors import DataError, UnknownArgumentError, UnknownNameError
-from zoo.metrics import UndefinedMetricWarning
 from zoo.training import evaluate
 
 SMALL = {"widths": (16,), "dropout": 0.0}
@@ -135,20 +134,13 @@ def test_metrics_of_two_classes(hired):
     assert task.figures(metrics)["confusion"].axes
 
 
-def test_roc_auc_with_equal_scores_and_processes():
-    """Fails if ties count as wins, or a process's rows are lost."""
-    generator = np.random.default_rng(0)
-    scores, target = generator.integers(0, 5, 200), generator.integers(0, 2, 200)
-    logits = torch.stack([torch.zeros(200), torch.tensor(scores, dtype=torch.float32)], 1)
-    left, right = RocAuc(), RocAuc()
-    left.update(logits[:30], torch.tensor(target[:30]))
-    right.update(logits[30:], torch.tensor(target[30:]))
-    both = type("Both", (), {"gather_objects": staticmethod(lambda items: [items, right.items])})()
-    assert left.sync(both).compute() == pytest.approx(roc_auc_score(target, scores))
-    lonely = RocAuc()
-    lonely.update(logits, torch.zeros(200, dtype=torch.long))
-    with pytest.warns(UndefinedMetricWarning, match="only one"):
-        assert np.isnan(lonely.compute())
+def test_extra_metrics_are_reported_drawn_and_kept(hired):
+    task, model = built(hired, extra_metrics=["calibration_error", "roc_auc"])
+    values, metrics = evaluate(model, task, hired.train.batches(batch_size=50))
+    assert {"roc_auc", "calibration_error"} < set(values)
+    assert {"roc", "reliability", "confusion"} == set(task.figures(metrics))
+    again = type(task)(**task.schema())
+    assert again.extra_metrics == task.extra_metrics
 
 
 def test_the_loss_of_a_validation_is_a_mean_over_rows():
