@@ -24,7 +24,18 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 # -- Libraries that take long to import, and that no module may import before they are needed.
 SLOW_LIBRARIES = frozenset(
-    ("torchvision", "torchaudio", "timm", "transformers", "matplotlib", "pandas", "sklearn", "lightning_fabric", "rich")
+    (
+        "torchvision",
+        "torchaudio",
+        "timm",
+        "transformers",
+        "matplotlib",
+        "pandas",
+        "sklearn",
+        "lightning_fabric",
+        "rich",
+        "optuna",
+    )
 )
 SLOW_NAMES = SLOW_LIBRARIES | {"torch", "numpy", "PIL", "safetensors"}
 

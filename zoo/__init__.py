@@ -11,13 +11,18 @@ from zoo.registry import create_model, list_models, list_parts, model_info, regi
 
 if TYPE_CHECKING:
     from zoo.data import Bundle, load_data
+    from zoo.ensembles import Ensemble, cross_validate
     from zoo.explanation import Explanation, explain
+    from zoo.searching import search
     from zoo.training import RateCurve, Run, Trainer, find_batch_size, find_lr, fine_tune, load_run, train
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "Bundle": "zoo.data",
+    "Ensemble": "zoo.ensembles",
+    "cross_validate": "zoo.ensembles",
+    "search": "zoo.searching",
     "load_data": "zoo.data",
     "Explanation": "zoo.explanation",
     "explain": "zoo.explanation",
@@ -33,12 +38,14 @@ _LAZY = {
 
 __all__ = [
     "Bundle",
+    "Ensemble",
     "Explanation",
     "RateCurve",
     "Run",
     "Trainer",
     "ZooError",
     "create_model",
+    "cross_validate",
     "explain",
     "find_batch_size",
     "find_lr",
@@ -49,6 +56,7 @@ __all__ = [
     "load_run",
     "model_info",
     "register",
+    "search",
     "train",
 ]
 

@@ -11,6 +11,7 @@ from zoo.cli.output import read_options, show_json
 from zoo.errors import DataError, RunError, UnknownArgumentError, nearest
 
 if TYPE_CHECKING:
+    from zoo.ensembles import Ensemble
     from zoo.training import Run
 
 # -- Arguments of zoo.train and zoo.fine_tune that have an option of their own, or none on the command line.
@@ -201,14 +202,14 @@ def evaluate(
     average: Averaged = "probabilities",
     as_json: JSON = False,
 ) -> None:
-    """Judge a run's best weights.
+    """Judge a run's best weights, or an ensemble.
 
     For its own data, pictures such as the confusion matrix go to the run directory.
     """
-    from zoo.training import load_run
+    from zoo.ensembles import open_run
 
     log_to_stderr()
-    values = load_run(run).evaluate(data, split=split, tta=tta, average=average)
+    values = open_run(run).evaluate(data, split=split, tta=tta, average=average)
     if as_json:
         show_json(values)
     else:
@@ -227,13 +228,13 @@ def predict(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the picture.")] = False,
 ) -> None:
-    """Predict with a run's best weights."""
+    """Predict with a run's best weights, or with an ensemble."""
     if out is not None:
         check_picture(out, force)
-    from zoo.training import load_run
+    from zoo.ensembles import open_run
 
     log_to_stderr()
-    opened = load_run(run)
+    opened = open_run(run)
     expanded = _expand(items, opened)
     found = []
     for name, prediction in _predictions(opened, expanded, tta=tta, average=average):
@@ -251,7 +252,7 @@ def predict(
         typer.echo(f"{out}", err=as_json)
 
 
-def _expand(items: Sequence[str], run: "Run") -> list[str | Path]:
+def _expand(items: Sequence[str], run: "Run | Ensemble") -> list[str | Path]:
     """What was named, with folders replaced by the files in and below them that the run's task can read."""
     paths: list[str | Path] = []
     for item in items:
@@ -275,7 +276,9 @@ def _is_folder(item: str) -> bool:
         return False
 
 
-def _predictions(run: "Run", items: Sequence[str | Path], **options: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def _predictions(
+    run: "Run | Ensemble", items: Sequence[str | Path], **options: Any
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """The name of each row with its prediction, a batch of files in memory at a time."""
     step = run.recipe.batch_size
     for start in range(0, len(items), step):
