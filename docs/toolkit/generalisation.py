@@ -20,7 +20,8 @@ REGULARISERS: dict[str, dict[str, Any]] = {
 
 def regularisation(setting: Setting, images: Path) -> Result:
     """Penalties and averages of weights."""
-    result, _ = contest(setting, "regularisation", REGULARISERS)
+    # Long enough for the network to know its training rows by heart.
+    result, _ = contest(setting, "regularisation", REGULARISERS, shared={"epochs": 3 * setting.epochs})
     return result
 
 

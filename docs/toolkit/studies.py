@@ -26,8 +26,15 @@ STUDIES = (
         "What do cycles with restarts (SGDR) and the ensemble of their ends give, at the cost of one training?",
         restarts,
     ),
-    Study("optimizers", "Optimizers", "How far does each get in a short training at a rate usual for it?", optimizers),
-    Study("regularisation", "Regularisation", "What do penalties and averages of weights change?", regularisation),
+    Study(
+        "optimizers", "Optimizers", "How far does each get in a short training, at the best of three rates?", optimizers
+    ),
+    Study(
+        "regularisation",
+        "Regularisation",
+        "What do penalties and averages of weights change in a training three times the usual length?",
+        regularisation,
+    ),
     Study(
         "augmentation",
         "Augmentation",

@@ -25,6 +25,7 @@ from zoo.parts.regularisers import REGULARISERS
 from zoo.parts.schedules import SCHEDULES
 from zoo.parts.splits import SPLITS
 from zoo.parts.table import Part, PartTable
+from zoo.parts.training import SEARCHES, TRAINING_OPTIONS
 
 CORE_TABLES: tuple[PartTable, ...] = (
     ACTIVATIONS,
@@ -48,7 +49,9 @@ CORE_TABLES: tuple[PartTable, ...] = (
     PREPROCESSING,
     AUGMENTATIONS,
     REGULARISERS,
+    TRAINING_OPTIONS,
     ENSEMBLES,
+    SEARCHES,
 )
 
 __all__ = ["CORE_TABLES", "Part", "PartTable"]
