@@ -49,7 +49,7 @@ def ensembles(setting: Setting, images: Path) -> Result:
 
 BASES: tuple[tuple[str, dict[str, Any]], ...] = (
     (SMALL, {"model_options": SMALL_OPTIONS}),
-    ("lenet5", {"lr": 0.02}),
+    ("lenet5", {"lr": 3e-3, "optimizer": "adamw"}),
     (SMALL, {"model_options": {"widths": (32, 64), "depths": (1, 1)}}),
 )
 
@@ -62,8 +62,7 @@ def stacking(setting: Setting, images: Path) -> Result:
     members = [member.evaluate(split="test")["accuracy"] for member in found.members]
     place = out / "average"
     runs = [member.directory for member in found.members]
-    bundle = zoo.load_data(setting.data, task="vision/classification", size=32, augment="none")
-    average = Ensemble.load(place, data=bundle) if place.is_dir() else Ensemble.of(runs, out=place, data=bundle)
+    average = Ensemble.load(place) if place.is_dir() else Ensemble.of(runs, out=place)
     names = ("three layers of convolution", "LeNet-5", "two wider layers")
     rows = [(name, f"{100 * value:.2f} %") for name, value in zip(names, members, strict=True)]
     together = {"averaged": average.evaluate(split="test"), "stacked, 5 folds": found.evaluate(split="test")}
