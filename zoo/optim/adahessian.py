@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import Optimizer
 
-from zoo.optim.lamb import check_betas
+from zoo.optim.per_parameter import PerParameter, check_betas
 
 
-class AdaHessian(Optimizer):
+class AdaHessian(PerParameter):
     """Adam in the second order. A step takes about two gradients' time.
 
     Gradients must come from `backward(create_graph=True)`; then `take_curvature`, after each batch, and `step`.
@@ -66,19 +65,6 @@ class AdaHessian(Optimizer):
             product, parameter.grad = parameter.grad, gradient.detach()
             if product is not None:  # else no gradient depends on it: it has no curvature
                 self.state[parameter]["curvature"].add_(product * self._probe(parameter))
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """One update of every parameter that has a gradient; the value of `closure`, if there is one."""
-        value = None
-        if closure is not None:
-            with torch.enable_grad():
-                value = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, group)
-        return value
 
     def _probe(self, parameter: Tensor) -> Tensor:
         """The z of this step. It is kept with the state, which Fabric's wrapper shares, until the step is done."""

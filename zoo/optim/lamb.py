@@ -5,15 +5,15 @@ Differs from the paper: a tensor or step of length 0 takes the plain step, as in
 biases and the parameters of norms take it too, unless `adapt_vectors` is set: one that starts at 0 would hardly move.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import Optimizer
+
+from zoo.optim.per_parameter import PerParameter, check_betas
 
 
-class LAMB(Optimizer):
+class LAMB(PerParameter):
     """Layer-wise adaptive moments.
 
     betas:         what is left of the running means of gradient and squared gradient after a step.
@@ -36,19 +36,6 @@ class LAMB(Optimizer):
         defaults = {"lr": lr, "betas": (betas[0], betas[1]), "eps": eps, "weight_decay": weight_decay}
         super().__init__(parameters, {**defaults, "adapt_vectors": adapt_vectors})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """One update of every parameter that has a gradient; the value of `closure`, if there is one."""
-        value = None
-        if closure is not None:
-            with torch.enable_grad():
-                value = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, group)
-        return value
-
     def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
         gradient, state = parameter.grad, self.state[parameter]
         assert gradient is not None, "the caller looked"
@@ -69,9 +56,3 @@ class LAMB(Optimizer):
             ratio = torch.where((length > 0) & (step_length > 0), length / step_length, torch.ones_like(length))
             direction.mul_(ratio)  # on the device: comparing on the host would wait for it
         parameter.sub_(direction.mul_(group["lr"]))
-
-
-def check_betas(betas: tuple[float, float]) -> None:
-    """Raises ValueError unless there are two numbers in [0, 1)."""
-    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-        raise ValueError(f"betas are two numbers in [0, 1), such as 0.9 and 0.999; got {list(betas)}.")

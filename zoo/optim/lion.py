@@ -5,16 +5,15 @@ weight decay as many times larger (section 5 there).
 Differs from the paper: nothing known.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.optim.optimizer import Optimizer
+from torch import Tensor
 
-from zoo.optim.lamb import check_betas
+from zoo.optim.per_parameter import PerParameter, check_betas
 
 
-class Lion(Optimizer):
+class Lion(PerParameter):
     """Evolved sign momentum.
 
     betas:        share of the momentum in the direction, and what is left of the momentum after a step.
@@ -27,25 +26,14 @@ class Lion(Optimizer):
         check_betas(betas)
         super().__init__(parameters, {"lr": lr, "betas": (betas[0], betas[1]), "weight_decay": weight_decay})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """One update of every parameter that has a gradient; the value of `closure`, if there is one."""
-        value = None
-        if closure is not None:
-            with torch.enable_grad():
-                value = closure()
-        for group in self.param_groups:
-            (beta1, beta2), rate = group["betas"], group["lr"]
-            for parameter in group["params"]:
-                gradient = parameter.grad
-                if gradient is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                direction = state["momentum"].lerp(gradient, 1 - beta1).sign_()
-                if group["weight_decay"]:
-                    direction.add_(parameter, alpha=group["weight_decay"])
-                parameter.sub_(direction.mul_(rate))
-                state["momentum"].lerp_(gradient, 1 - beta2)
-        return value
+    def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        gradient, state = parameter.grad, self.state[parameter]
+        assert gradient is not None, "the caller looked"
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        beta1, beta2 = group["betas"]
+        direction = state["momentum"].lerp(gradient, 1 - beta1).sign_()
+        if group["weight_decay"]:
+            direction.add_(parameter, alpha=group["weight_decay"])
+        parameter.sub_(direction.mul_(group["lr"]))
+        state["momentum"].lerp_(gradient, 1 - beta2)
